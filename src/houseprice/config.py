@@ -1,0 +1,343 @@
+"""The competition file: one TOML page as frozen, validated models.
+
+`load_competition` reads ``data/NAME/competition.toml``, applies ``--set`` overrides and checks everything that can
+be checked without the data. The classes below are the reference of the file: one class a table, one attribute a key.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from houseprice.errors import ConfigError, nearest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Table(BaseModel):
+    """A table of the competition file: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, table: Any) -> Any:
+        if isinstance(table, dict):
+            for key in table:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {key!r}; {nearest(key, list(cls.model_fields))}")
+        return table
+
+
+class MirrorFile(Table):
+    """One file on a public mirror."""
+
+    url: str
+    sha1: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+
+
+class Ingest(Table):
+    """``[ingest]``: how the raw files are found and read."""
+
+    missing: tuple[str, ...] = ("", "NA", "N/A", "NaN", "nan", "null")
+    """Cells that mean "not recorded"."""
+    none_columns: tuple[str, ...] = ()
+    """Text columns in which ``none_cells`` mean "none of it", a category of its own."""
+    none_cells: tuple[str, ...] = ("NA",)
+    none_label: str = "None"
+    """The category that ``none_cells`` become."""
+    normalize_text: tuple[str, ...] = ()
+    """Text columns whose labels are trimmed, lower-cased and freed of repeated blanks."""
+    exclude_ids: tuple[str, ...] = ()
+    """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
+    mirror: dict[Literal["train.csv", "test.csv"], MirrorFile] = {}
+    kaggle: str | None = None
+    """The competition's name for the Kaggle client."""
+    sample: bool = False
+    """Whether the built-in sample of House Prices stands in when no source can be reached."""
+
+
+class Folds(Table):
+    """``[folds.NAME]``: which rows are validated together (`houseprice.data.folds`)."""
+
+    scheme: Literal["shuffled", "contiguous"] = "shuffled"
+    k: Annotated[int, Field(ge=2)] = 10
+    repeats: Count = 1
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _contiguous_once(self) -> "Folds":
+        if self.scheme == "contiguous" and self.repeats > 1:
+            raise ValueError("repeats: contiguous folds are the same every time; use repeats = 1")
+        return self
+
+
+class Ordinal(Table):
+    """Columns that share one order of labels, lowest first; they become the numbers 0, 1, 2, …"""
+
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    order: Annotated[tuple[str, ...], Field(min_length=2)]
+
+
+class Features(Table):
+    """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
+
+    scope: Literal["fold", "all"] = "fold"
+    """``fold``: fitted on the training rows of each fold. ``all``: on train and test together, as D2L does."""
+    number: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    ordinal: tuple[Ordinal, ...] = ()
+    derived: dict[str, str] = {}
+    """New columns as expressions over others (`houseprice.data.expressions`)."""
+    none_is_missing: bool = False
+    """Whether the "none of it" category counts as a gap, as D2L reads it."""
+    dummy_na: bool = False
+    """Whether each category gets an indicator of its gaps, also where there are none (pandas' ``dummy_na``)."""
+    missing_indicators: bool = False
+    """Whether each number with gaps gets an indicator of them."""
+    impute: Literal["mean", "median"] = "mean"
+    log1p_skew: Positive | None = None
+    """Numbers ≥ 0 whose skewness exceeds this are replaced by log(1 + x)."""
+    rare: Annotated[int, Field(ge=0)] = 0
+    """Categories with fewer training rows than this are lumped into one."""
+    drop_constant: bool = True
+
+    @model_validator(mode="after")
+    def _one_role_a_column(self) -> "Features":
+        roles: dict[str, str] = {}
+        named = [(role, column) for role in ("number", "category", "drop") for column in getattr(self, role)]
+        named += [("ordinal", column) for group in self.ordinal for column in group.columns]
+        for role, column in named:
+            if column in roles:
+                raise ValueError(f"column {column!r} is named twice: under {roles[column]} and {role}")
+            roles[column] = role
+        return self
+
+
+class Experiment(Table):
+    """What every ``[experiments.NAME]`` has, whatever its kind."""
+
+    features: str = "default"
+    folds: str = "main"
+    seeds: Count = 1
+    """How many members a fold has; seeds count from 0."""
+    exclude_from_fit: tuple[str, ...] = ()
+    """Ids of training rows that no member is fitted on. They are validated like all others."""
+    target_scale: Literal["link", "natural"] = "link"
+    """The scale of the fitted target: ``link`` (log price) or ``natural`` (price)."""
+    standardize_target: bool = True
+    """Whether the fitted target gets mean 0 and standard deviation 1 on the training rows of the fold."""
+    floor: Positive | None = None
+    """Predictions in natural units are raised to this, before the metric sees them."""
+
+
+class Linear(Experiment):
+    """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5)."""
+
+    kind: Literal["linear"]
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    learning_rate: Positive = 1e-3
+    momentum: Rate = 0.0
+    """Of ``sgd`` alone."""
+    weight_decay: NonNegative = 0.0
+    """Never on biases. Coupled (an L2 term of the loss) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
+    batch_size: Count = 64
+    epochs: Count = 100
+
+
+class MLP(Linear):
+    """``kind = "mlp"``: a multilayer perceptron (D2L ch. 5)."""
+
+    kind: Literal["mlp"]  # type: ignore[assignment]
+    hidden: tuple[Count, ...] = (256, 256)
+    activation: Literal["relu", "tanh", "sigmoid", "gelu", "silu"] = "relu"
+    dropout: Rate | tuple[Rate, ...] = 0.0
+    """One rate for all hidden layers, or one for each."""
+
+    @model_validator(mode="after")
+    def _one_rate_a_layer(self) -> "MLP":
+        if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
+            raise ValueError(f"dropout: {len(self.dropout)} rates for {len(self.hidden)} hidden layers")
+        return self
+
+    @property
+    def dropout_rates(self) -> tuple[float, ...]:
+        """The dropout rate behind each hidden layer."""
+        return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
+
+
+class Ridge(Experiment):
+    """``kind = "ridge"``: linear least squares with an L2 penalty, in closed form (D2L §3.7)."""
+
+    kind: Literal["ridge"]
+    alpha: Positive = 1.0
+    """Penalty on the squared weights (not the intercept), in units of the summed squared error."""
+
+
+class Sklearn(Experiment):
+    """``kind = "sklearn"``: any estimator with scikit-learn's ``fit`` and ``predict``, by import path."""
+
+    kind: Literal["sklearn"]
+    estimator: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+    params: dict[str, Any] = {}
+
+
+AnyExperiment = Annotated[Linear | MLP | Ridge | Sklearn, Field(discriminator="kind")]
+
+
+class Ensemble(Table):
+    """``[ensembles.NAME]``: weights over runs (`houseprice.compete.ensemble`)."""
+
+    runs: Annotated[tuple[str, ...], Field(min_length=1)]
+    method: Literal["mean", "nnls", "greedy"] = "mean"
+
+
+class Competition(Table):
+    """The whole competition file."""
+
+    name: str
+    title: str = ""
+    id: str
+    target: str
+    task: Literal["regression"] = "regression"
+    metric: Literal["log_rmse", "rmse"]
+    entry: str
+    """The ensemble or experiment that a plain ``submit`` enters."""
+    threads: Count = 2
+    """Processor threads of torch and BLAS: fixed, because the last bits of a sum depend on how it is shared out."""
+    ingest: Ingest = Ingest()
+    folds: dict[str, Folds] = {"main": Folds()}
+    features: dict[str, Features] = {"default": Features()}
+    experiments: Annotated[dict[str, AnyExperiment], Field(min_length=1)]
+    ensembles: dict[str, Ensemble] = {}
+
+    @field_validator("folds", "features", "experiments", "ensembles")
+    @classmethod
+    def _names_fit_a_file_name(cls, tables: dict[str, Any]) -> dict[str, Any]:
+        for name in tables:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
+        return tables
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Competition":
+        for name, experiment in self.experiments.items():
+            _known(experiment.features, self.features, f"experiments.{name}.features")
+            _known(experiment.folds, self.folds, f"experiments.{name}.folds")
+        for name, ensemble in self.ensembles.items():
+            if name in self.experiments:
+                raise ValueError(f"ensembles.{name}: an experiment has this name already")
+            for run in ensemble.runs:
+                _known(run, self.experiments, f"ensembles.{name}.runs")
+            folds = {run: self.experiments[run].folds for run in ensemble.runs}
+            if len(set(folds.values())) > 1:
+                raise ValueError(f"ensembles.{name}.runs: all must share their folds, these don't: {folds}")
+        _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
+        return self
+
+    def runs_of(self, entry: str) -> tuple[str, ...]:
+        """The experiments behind an entry: an ensemble's runs, or the one experiment itself."""
+        if entry in self.ensembles:
+            return self.ensembles[entry].runs
+        return (self.experiment_name(entry),)
+
+    def experiment_name(self, name: str) -> str:
+        """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest."""
+        if name not in self.experiments:
+            known = [*self.experiments, *self.ensembles]
+            raise ConfigError(f"unknown experiment {name!r} in competition {self.name!r}; {nearest(name, known)}")
+        return name
+
+
+def _known(name: str, tables: Mapping[str, Any], where: str) -> None:
+    if name not in tables:
+        raise ValueError(f"{where}: unknown name {name!r}; {nearest(name, list(tables))}")
+
+
+def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
+    """Read and check a competition file.
+
+    Parameters
+    ----------
+    path
+        The ``competition.toml``; its folder has the competition's name.
+    overrides
+        ``key=value`` each, the value in TOML: ``mlp.weight_decay=0.01`` (an experiment's key by the experiment's
+        name), or a whole path: ``folds.main.k=5``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key, the value and the nearest known key.
+    """
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
+        raise ConfigError(
+            f"no competition file {path}; "
+            + (f"competitions here: {', '.join(others)} (choose with -c)" if others else "choose the project's folder with --root")
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    for override in overrides:
+        _override(document, override)
+    try:
+        competition = Competition.model_validate(_with_tuples(document))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(path, dict(detail)) for detail in error.errors())) from error
+    if competition.name != path.parent.name:
+        raise ConfigError(f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal")
+    return competition
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {override}: write key=value, such as mlp.weight_decay=0.01")
+    if steps[0] not in Competition.model_fields:
+        section = next((s for s in ("experiments", "ensembles") if steps[0] in document.get(s, {})), None)
+        if section is None:
+            known = [*document.get("experiments", {}), *document.get("ensembles", {}), *Competition.model_fields]
+            raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
+        steps = [section, *steps]
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    table = document
+    for step in steps[:-1]:
+        table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {step!r} is a value, not a table")
+    table[steps[-1]] = value
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists of the document as tuples: the models are frozen through and through."""
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value
+
+
+def _complaint(path: Path, detail: dict[str, Any]) -> str:
+    """One message for one of pydantic's findings: file, key, rule, value."""
+    steps = [str(step) for step in detail["loc"]]
+    if len(steps) > 2 and steps[0] == "experiments":
+        del steps[2]  # the kind, which pydantic names between the experiment and its key
+    message = detail["msg"].removeprefix("Value error, ")
+    where = f"{path}: " + (".".join(steps) + ": " if steps else "")
+    scalar = isinstance(detail["input"], str | int | float | bool)
+    return f"{where}{message}" + (f" (it is {detail['input']!r})" if scalar else "")

@@ -1,0 +1,74 @@
+"""Every error that a user can cause or mend, in one tree.
+
+::
+
+    HousePriceError          caught by the command line: one short message, exit status 1
+    ├── ConfigError          the competition file or a --set override is wrong
+    ├── DataError            a CSV file breaks a rule: missing column, duplicate id, text target …
+    │   └── MetricError      targets or predictions outside the metric's domain
+    ├── DownloadError        the mirror or the Kaggle client could not deliver
+    ├── TrainingError        an experiment can't be trained: diverged member, absent device, bad estimator
+    ├── StorageError         a file can't be written or read: full disk, read-only folder, corrupt artifact
+    └── SubmissionError      an entry fails its checks, or can't be reproduced
+
+A message says what is wrong (file, column or key, offending values), where, and the way out.
+"""
+
+from collections.abc import Iterable, Sequence
+
+
+class HousePriceError(Exception):
+    """Base of all errors that are the user's to mend."""
+
+
+class ConfigError(HousePriceError):
+    """The competition file, or an override of it, is wrong."""
+
+
+class DataError(HousePriceError):
+    """A data file breaks a rule of the competition."""
+
+
+class MetricError(DataError):
+    """Targets or predictions lie outside the metric's domain."""
+
+
+class DownloadError(HousePriceError):
+    """A source on the network could not deliver the files."""
+
+
+class TrainingError(HousePriceError):
+    """An experiment could not be trained."""
+
+
+class StorageError(HousePriceError):
+    """A file of ours could not be written or read back."""
+
+
+class SubmissionError(HousePriceError):
+    """An entry fails its checks or does not reproduce."""
+
+
+def listing(values: Iterable[object], limit: int = 5) -> str:
+    """Write the first few of many values for a message.
+
+    >>> listing([1, 2, 3, 4, 5, 6, 7])
+    '1, 2, 3, 4, 5, … (7 in all)'
+    """
+    shown = [str(value) for value in values]
+    text = ", ".join(shown[:limit])
+    return text if len(shown) <= limit else f"{text}, … ({len(shown)} in all)"
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Suggest the known name that is nearest to a wrong one, as the end of a message.
+
+    >>> nearest("weigth_decay", ["weight_decay", "epochs"])
+    "did you mean 'weight_decay'?"
+    >>> nearest("zzz", ["b", "a"])
+    'known: a, b'
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {listing(sorted(known), 12)}"
