@@ -107,6 +107,8 @@ class Features(Table):
     impute: Literal["mean", "median"] = "mean"
     log1p_skew: Positive | None = None
     """Numbers ≥ 0 whose skewness exceeds this are replaced by log(1 + x)."""
+    clip: Positive | None = None
+    """Standardised numbers z are drawn in smoothly to z / √(1 + (z / clip)²), so that no row is farther than this."""
     rare: Annotated[int, Field(ge=0)] = 0
     """Categories with fewer training rows than this are lumped into one."""
     drop_constant: bool = True
@@ -285,19 +287,36 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
         raise ConfigError(
             f"no competition file {path}; "
-            + (f"competitions here: {', '.join(others)} (choose with -c)" if others else "choose the project's folder with --root")
+            + (
+                f"competitions here: {', '.join(others)} (choose with -c)"
+                if others
+                else "choose the project's folder with --root"
+            )
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for override in overrides:
         _override(document, override)
-    try:
-        competition = Competition.model_validate(_with_tuples(document))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_complaint(path, dict(detail)) for detail in error.errors())) from error
+    competition = competition_from_json(document, str(path))
     if competition.name != path.parent.name:
-        raise ConfigError(f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal")
+        raise ConfigError(
+            f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
+        )
     return competition
+
+
+def competition_from_json(document: Any, where: str) -> Competition:
+    """Check a whole competition given as plain values: parsed from its file, or as a manifest records it.
+
+    Raises
+    ------
+    ConfigError
+        One line for everything that is wrong, each with ``where``, the key, the value and the nearest known key.
+    """
+    try:
+        return Competition.model_validate(_with_tuples(document))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(where, dict(detail)) for detail in error.errors())) from error
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -308,7 +327,11 @@ def _override(document: dict[str, Any], override: str) -> None:
     if steps[0] not in Competition.model_fields:
         section = next((s for s in ("experiments", "ensembles") if steps[0] in document.get(s, {})), None)
         if section is None:
-            known = [*document.get("experiments", {}), *document.get("ensembles", {}), *Competition.model_fields]
+            known = [
+                *document.get("experiments", {}),
+                *document.get("ensembles", {}),
+                *Competition.model_fields,
+            ]
             raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
         steps = [section, *steps]
     try:
@@ -332,12 +355,12 @@ def _with_tuples(value: Any) -> Any:
     return value
 
 
-def _complaint(path: Path, detail: dict[str, Any]) -> str:
+def _complaint(source: str, detail: dict[str, Any]) -> str:
     """One message for one of pydantic's findings: file, key, rule, value."""
     steps = [str(step) for step in detail["loc"]]
     if len(steps) > 2 and steps[0] == "experiments":
         del steps[2]  # the kind, which pydantic names between the experiment and its key
     message = detail["msg"].removeprefix("Value error, ")
-    where = f"{path}: " + (".".join(steps) + ": " if steps else "")
+    where = f"{source}: " + (".".join(steps) + ": " if steps else "")
     scalar = isinstance(detail["input"], str | int | float | bool)
     return f"{where}{message}" + (f" (it is {detail['input']!r})" if scalar else "")

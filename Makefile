@@ -1,0 +1,72 @@
+# make submit        from the competition's files to submissions/house-prices/default.csv
+# make test          the tests
+# make help          all targets
+
+PYTHON ?= python3
+COMPETITION ?= house-prices
+VENV := .venv
+BIN := $(VENV)/bin
+HOUSEPRICE := $(BIN)/houseprice
+ON := --competition $(COMPETITION)
+WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
+SOURCED := $(if $(SOURCE),ingest,setup)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard explain reproduce format check test test-long clean
+.NOTPARALLEL:
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables: COMPETITION=$(COMPETITION) SOURCE=folder-with-the-csv-files ENTRY=name EXPERIMENT=name SEEDS=n"
+
+setup: $(VENV)/installed  ## make .venv and install from constraints.txt
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+ingest: setup  ## bring the raw files: SOURCE=, or raw/, the mirror, the built-in sample
+	$(HOUSEPRICE) ingest $(ON) $(if $(SOURCE),--source '$(SOURCE)')
+
+features: $(SOURCED)  ## build the feature matrices (EXPERIMENT=)
+	$(HOUSEPRICE) features $(ON) $(EXPERIMENT)
+
+train: $(SOURCED)  ## cross-validate the experiments (EXPERIMENT=, SEEDS=)
+	$(HOUSEPRICE) train $(ON) $(EXPERIMENT) $(WITH_SEEDS)
+
+evaluate: $(SOURCED)  ## show the experiments' scores (EXPERIMENT=, SEEDS=)
+	$(HOUSEPRICE) evaluate $(ON) $(EXPERIMENT) $(WITH_SEEDS)
+
+ensemble: $(SOURCED)  ## show the ensembles' weights and scores
+	$(HOUSEPRICE) ensemble $(ON) $(WITH_SEEDS)
+
+submit: $(SOURCED)  ## write the checked entry and its manifest (ENTRY=, SEEDS=)
+	$(HOUSEPRICE) submit $(ON) $(ENTRY) $(WITH_SEEDS)
+
+leaderboard: setup  ## show all runs, ensembles and entries
+	$(HOUSEPRICE) leaderboard $(ON)
+
+explain: setup  ## say which stages would run, and why (ENTRY=)
+	$(HOUSEPRICE) explain $(ON) $(ENTRY)
+
+reproduce: setup  ## rebuild an entry and compare its bytes (ENTRY=submissions/…/name.csv)
+	$(HOUSEPRICE) reproduce $(ON) $(or $(ENTRY),submissions/$(COMPETITION)/default.csv)
+
+format: setup  ## format the code
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+check: setup  ## format, lint and types
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+
+test: setup  ## run the tests (within 5 minutes)
+	$(BIN)/pytest -m 'not long'
+
+test-long: setup  ## run the tests that take longer
+	$(BIN)/pytest -m long
+
+clean:  ## remove artifacts and caches; raw files, entries and the leaderboard stay
+	rm -rf data/*/artifacts build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,317 @@
+"""Stage outputs under a content fingerprint, and the reasons why a stage would run again.
+
+A stage is up to date when an artifact lies under its fingerprint: the SHA-256 over everything that determines its
+output. Clocks play no part. `joblib.Memory` is not enough here: it sees the source of the decorated function alone,
+so that an edited helper returns a stale value.
+"""
+
+import ast
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from houseprice.files import sha256_of, storing, write_atomically
+
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn")
+PACKAGE_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline with everything that determines its output.
+
+    Attributes
+    ----------
+    slot
+        Its place in the pipeline, whatever its content: ``train/mlp``. Artifacts of one slot are each other's history.
+    inputs
+        Content hash, or fingerprint, of each input by name.
+    config
+        The slice of the configuration that it reads; JSON values.
+    modules
+        The modules that do its work: ``houseprice.data.features``.
+    packages
+        Installed packages whose version matters, beside those of every stage.
+    """
+
+    slot: str
+    inputs: Mapping[str, str]
+    config: Mapping[str, Any]
+    modules: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+
+    @cached_property
+    def components(self) -> dict[str, str]:
+        """Everything that the fingerprint is made of, flat: what it is → its value or hash."""
+        flat = {f"input {name}": digest for name, digest in self.inputs.items()}
+        flat |= {f"key {name}": json.dumps(value) for name, value in _flatten(self.config)}
+        flat |= {f"module {name}": digest for name, digest in source_hashes(self.modules).items()}
+        flat |= {f"version of {name}": installed_version(name) for name in (*PACKAGES, *self.packages)}
+        return flat
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the components, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.components, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def installed_version(package: str) -> str:
+    """Version of an installed package, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def source_hashes(modules: Sequence[str], folder: Path = PACKAGE_FOLDER) -> dict[str, str]:
+    """Hash the source of modules and of all modules of the package that they reach by imports.
+
+    The source is normalised through its syntax tree: comments, layout and docstrings don't count. A package's
+    ``__init__`` holds no logic here and is left out.
+
+    Parameters
+    ----------
+    modules
+        Dotted names within the package.
+    folder
+        The package's folder, whose name is the package's.
+
+    Returns
+    -------
+    dict
+        Module → SHA-256, sorted by module.
+    """
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        digest, imports = _read_source(_file_of(module, folder), folder.name)
+        found[module] = digest
+        waiting += [name for name in imports if _file_of(name, folder).is_file()]
+    return dict(sorted(found.items()))
+
+
+def _file_of(module: str, folder: Path) -> Path:
+    return folder.parent.joinpath(*module.split(".")).with_suffix(".py")
+
+
+@lru_cache
+def _read_source(path: Path, package: str) -> tuple[str, frozenset[str]]:
+    """The hash of a module's normalised source, and the names of the package that it imports, at whatever depth."""
+    tree = ast.parse(path.read_bytes())
+    imports = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            del node.body[0]
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return digest, frozenset(name for name in imports if name.startswith(f"{package}."))
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of an artifact without loading it.
+
+    Attributes
+    ----------
+    slot, fingerprint, components
+        Of the stage that made it.
+    sha256
+        Of the stored value.
+    summary
+        JSON values for the leaderboard and for tables.
+    order
+        When it was stored, in nanoseconds; orders the history of a slot and decides nothing else.
+    """
+
+    slot: str
+    fingerprint: str
+    components: Mapping[str, str]
+    sha256: str
+    summary: Mapping[str, Any]
+    order: int
+
+
+class ArtifactStore:
+    """Artifacts in a folder, one sub-folder a fingerprint: ``value.joblib`` and ``record.json``.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made when the first is stored.
+    say
+        Told about artifacts that are corrupt.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.say = say
+
+    def find(self, stage: Stage) -> Record | None:
+        """The record of the stage's artifact, or None if the stage has to run."""
+        record = self._read_record(self._place(stage))
+        return record if record and record.fingerprint == stage.fingerprint else None
+
+    def load(self, stage: Stage) -> Any:
+        """Load a stage's value, if its hash is the recorded one.
+
+        Returns
+        -------
+        The value; None if there is no artifact, or a corrupt one, which is reported and removed.
+        """
+        import joblib
+
+        place, record = self._place(stage), self.find(stage)
+        if record is None:
+            return None
+        try:
+            data = (place / "value.joblib").read_bytes()
+        except OSError as error:
+            data, reason = b"", error.strerror or str(error)
+        else:
+            reason = "its bytes are not those that were stored"
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            self.say(f"{place}: corrupt artifact ({reason}); computed again")
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+        return joblib.load(io.BytesIO(data))
+
+    def save(self, stage: Stage, value: Any, summary: Mapping[str, Any], order: int) -> Record:
+        """Store a stage's value: written beside its place, flushed, then renamed into it.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the folder can't be written; nothing is left behind.
+        """
+        import joblib
+
+        place = self._place(stage)
+        with storing(place):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            staged = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
+            try:
+                write_atomically(staged / "value.joblib", lambda file: joblib.dump(value, file))
+                digest = sha256_of(staged / "value.joblib")
+                record = Record(stage.slot, stage.fingerprint, stage.components, digest, summary, order)
+                text = json.dumps(record.__dict__, indent=1)
+                write_atomically(staged / "record.json", lambda file: file.write(text.encode()))
+                if place.exists():
+                    shutil.rmtree(place)
+                os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
+            except BaseException:
+                shutil.rmtree(staged, ignore_errors=True)
+                raise
+        return record
+
+    def why(self, stage: Stage) -> list[str]:
+        """Why the stage would run: one reason a line, ``what: old → new``; empty if it is up to date."""
+        if self.find(stage):
+            return []
+        history = [record for record in self._records() if record.slot == stage.slot]
+        if not history:
+            return ["no artifact yet"]
+        old, new = max(history, key=lambda record: record.order).components, stage.components
+        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        reasons = [f"{name}: {_short(old.get(name))} → {_short(new.get(name))}" for name in changed]
+        return reasons or ["its artifact is gone"]
+
+    def members_of(self, stage: Stage) -> "MemberFolder":
+        """The finished members of a stage that has not ended yet."""
+        return MemberFolder(self.folder / f"members-{stage.fingerprint[:16]}", self.say)
+
+    def _place(self, stage: Stage) -> Path:
+        return self.folder / f"{stage.slot.replace('/', '-')}-{stage.fingerprint[:16]}"
+
+    def _records(self) -> list[Record]:
+        found = (self._read_record(path.parent) for path in self.folder.glob("*/record.json"))
+        return [record for record in found if record]
+
+    def _read_record(self, place: Path) -> Record | None:
+        try:
+            return Record(**json.loads((place / "record.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            self.say(f"{place / 'record.json'}: not readable ({error}); the artifact counts as absent")
+            return None
+
+
+class MemberFolder(MutableMapping[tuple[int, int], Any]):
+    """Finished members by (fold, seed), one file each, named after its own hash: ``3-0.<sha256>.joblib``.
+
+    Each is on the disk before the next is fitted, so that an interrupted run loses none.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.say = say
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        import joblib
+
+        for path in self._files(key):
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == path.name.split(".")[1]:
+                return joblib.load(io.BytesIO(data))
+            self.say(f"{path}: corrupt member; fitted again")
+            path.unlink()
+        raise KeyError(key)
+
+    def __setitem__(self, key: tuple[int, int], member: Any) -> None:
+        import joblib
+
+        buffer = io.BytesIO()
+        joblib.dump(member, buffer)
+        data = buffer.getvalue()
+        name = f"{key[0]}-{key[1]}.{hashlib.sha256(data).hexdigest()}.joblib"
+        write_atomically(self.folder / name, lambda file: file.write(data))
+
+    def __delitem__(self, key: tuple[int, int]) -> None:
+        for path in self._files(key):
+            path.unlink()
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for path in sorted(self.folder.glob("*.joblib")):
+            fold, seed = path.name.split(".")[0].split("-")
+            yield int(fold), int(seed)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def remove(self) -> None:
+        """Remove the folder, once the members are part of a run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _files(self, key: tuple[int, int]) -> list[Path]:
+        return sorted(self.folder.glob(f"{key[0]}-{key[1]}.*.joblib"))
+
+
+def _short(value: str | None) -> str:
+    """A component's value for a message: hashes cut to what tells them apart."""
+    if value is None:
+        return "absent"
+    return value[:10] if len(value) == 64 else value

@@ -1,0 +1,312 @@
+"""The command line: every command opens the workspace, calls one stage of the pipeline and shows its result."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from houseprice.errors import HousePriceError
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can mend into one message and a status: 1 for an error, 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HousePriceError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            typer.echo("interrupted; the same command goes on from here", err=True)
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="From a Kaggle competition's CSV files to a checked, reproducible submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="The folder under data/.")]
+Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="The project's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where networks are trained.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the competition file: mlp.weight_decay=0.01"),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", metavar="N", min=1, help="Members of each fold, for all experiments.")
+]
+Experiments = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT]…", help="All of the file by default.")]
+Entry = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An ensemble or experiment.")]
+
+_NAME, _ROOT = "house-prices", Path()
+
+
+def _open(
+    root: Path, name: str, overrides: list[str] | None = None, device: str = "auto", seeds: int | None = None
+) -> Any:
+    from houseprice.console import ConsoleListener
+    from houseprice.plan import open_workspace
+
+    return open_workspace(root, name, overrides or (), device, ConsoleListener(), seeds=seeds)
+
+
+def _plan(*arguments: Any) -> Any:
+    from houseprice.pipeline import make_plan
+
+    return make_plan(_open(*arguments))
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path | None, typer.Option("--source", metavar="DIR", help="Folder with the CSV files.")] = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+) -> None:
+    """Bring the competition's CSV files into data/NAME/raw/, checked."""
+    from houseprice import pipeline
+
+    workspace = _open(root, competition)
+    provenance = pipeline.ingest(workspace, source)
+    pipeline.tables(pipeline.make_plan(workspace))
+    typer.echo(f"{workspace.raw}: {', '.join(provenance.files)} (source: {provenance.source}, {provenance.origin})")
+
+
+@app.command()
+def features(
+    experiments: Experiments = None,
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Build the feature matrices of experiments: one preprocessor a fold, fitted on its training rows."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    plan = _plan(root, competition, overrides)
+    rows = []
+    for name in _chosen(plan, experiments):
+        stage = plan.features(name)
+        if not plan.workspace.store.find(stage):
+            pipeline.features(plan, name)
+        recipe = plan.workspace.competition.experiments[name]
+        scope = plan.workspace.competition.features[recipe.features].scope
+        columns = plan.summary(stage)["columns"]
+        rows.append(
+            {
+                "experiment": name,
+                "features": recipe.features,
+                "folds": recipe.folds,
+                "scope": scope,
+                "columns": columns,
+            }
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        cells = [(*list(row.values())[:4], "–".join(str(width) for width in sorted({*row["columns"]}))) for row in rows]
+        print_table(f"features of {competition}", ("experiment", "features", "folds", "scope", "columns"), cells)
+
+
+@app.command()
+def train(
+    experiments: Experiments = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Cross-validate experiments. Interrupted, it goes on where it was."""
+    _evaluate(_plan(root, competition, overrides, device, seeds), experiments, as_json)
+
+
+@app.command()
+def evaluate(
+    experiments: Experiments = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show experiments' scores by fold, out of fold with standard error, and the gap to the training rows."""
+    _evaluate(_plan(root, competition, overrides, device, seeds), experiments, as_json)
+
+
+def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    chosen = _chosen(plan, experiments)
+    plan.workspace.listener.say(f"device: {plan.workspace.device}")
+    rows = []
+    for name in chosen:
+        stage = plan.run(name)
+        if not plan.workspace.store.find(stage):
+            pipeline.train(plan, name)
+        summary = plan.summary(stage)
+        folds = summary["fold_scores"]
+        rows.append({"name": name, **summary, "fold_mean": sum(folds) / len(folds)})
+    for row in rows:
+        row["gap"] = row["fold_mean"] - row["train_score"]
+    if as_json:
+        print_json(rows)
+        return
+    keys = ("name", "score", "std_error", "fold_mean", "train_score", "gap", "columns", "members")
+    heads = (
+        "experiment",
+        "OOF",
+        "± s.e.",
+        "mean of folds",
+        "train",
+        "gap",
+        "columns",
+        "members",
+        "fold by fold",
+    )
+    cells = [(*(row[key] for key in keys), " ".join(f"{score:.4f}" for score in row["fold_scores"])) for row in rows]
+    print_table(
+        f"{plan.workspace.competition.metric} of {plan.workspace.competition.name}, all training rows",
+        heads,
+        cells,
+    )
+
+
+@app.command()
+def ensemble(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENSEMBLE]…", help="All of the file by default.")
+    ] = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    seeds: Seeds = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show ensembles' weights and their cross-fitted, naive and plain-mean scores."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+    from houseprice.plan import ensemble_recipe
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rows = []
+    for name in names or list(plan.workspace.competition.ensembles):
+        recipe = ensemble_recipe(plan.workspace.competition, name)
+        if not plan.workspace.store.find(plan.blend(name)):
+            pipeline.ensemble(plan, name)
+        rows.append({"name": name, "method": recipe.method, **plan.summary(plan.blend(name))})
+    if as_json:
+        print_json(rows)
+        return
+    keys = ("name", "method", "score", "std_error", "naive_score", "mean_score")
+    heads = ("ensemble", "method", "cross-fitted", "± s.e.", "naive", "plain mean", "weights")
+    cells = [
+        (*(row[key] for key in keys), ", ".join(f"{run} {w:.2f}" for run, w in row["weights"].items())) for row in rows
+    ]
+    print_table(f"ensembles of {competition}", heads, cells)
+
+
+@app.command()
+def submit(
+    name: Entry = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the entry there.")] = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    seeds: Seeds = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+) -> None:
+    """Write a checked submission with its manifest, bringing all that it needs."""
+    from houseprice import pipeline
+    from houseprice.plan import ensemble_recipe
+
+    workspace = _open(root, competition, overrides, device, seeds)
+    entry = name or workspace.competition.entry
+    ensemble_recipe(workspace.competition, entry)
+    plan = pipeline.make_plan(workspace)
+    path = pipeline.submit(plan, entry, out)
+    summary = plan.summary(plan.blend(entry))
+    metric = workspace.competition.metric
+    typer.echo(
+        f"{path}  out-of-fold {metric} {summary['score']:.5f} ± {summary['std_error']:.5f} (source: {plan.source})"
+    )
+
+
+@app.command()
+def leaderboard(competition: Name = _NAME, root: Root = _ROOT, as_json: Json = False) -> None:
+    """Show all runs, ensembles and entries, the best first."""
+    from houseprice.compete.leaderboard import rows
+    from houseprice.console import print_json, print_table
+
+    found = rows(_open(root, competition).board)
+    if as_json:
+        print_json([asdict(row) for row in found])
+        return
+    keys = ("name", "kind", "score", "std_error", "train_score", "columns", "members", "seconds", "source", "sees_test")
+    heads = (*keys[:2], "OOF", "± s.e.", "train", *keys[5:9], "sees test", "overrides", "fingerprint")
+    cells = [
+        (*(getattr(row, key) for key in keys), " ".join(row.overrides), row.fingerprint[:8])
+        for row in (replace(row, seconds=round(row.seconds)) for row in found)
+    ]
+    print_table(f"leaderboard of {competition}", heads, cells)
+
+
+@app.command()
+def explain(
+    name: Entry = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    seeds: Seeds = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Say which stages would run, and why: which input, key, module or version changed."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    answers = pipeline.explain(plan, name or plan.workspace.competition.entry)
+    if as_json:
+        print_json(answers)
+        return
+    cells = [(a["stage"], "runs" if a["runs"] else "up to date", "\n".join(a["reasons"])) for a in answers]
+    print_table(f"stages of {competition}", ("stage", "state", "because"), cells)
+
+
+@app.command()
+def reproduce(
+    entry: Annotated[Path, typer.Argument(metavar="ENTRY.csv", help="An entry with its manifest beside it.")],
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+) -> None:
+    """Rebuild an entry from its manifest, from the raw files up, and compare the bytes."""
+    from houseprice import pipeline
+
+    typer.echo(pipeline.reproduce(_open(root, competition), entry))
+
+
+def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:
+    competition = plan.workspace.competition
+    return [competition.experiment_name(name) for name in experiments or competition.experiments]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

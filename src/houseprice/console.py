@@ -1,0 +1,82 @@
+"""What the command line shows: progress on stderr, tables or one JSON document on stdout."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+class ConsoleListener:
+    """Tells a person on stderr: a progress bar on a terminal, a plain line every few seconds elsewhere."""
+
+    seconds_between_lines = 5.0
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show how many of ``total`` steps are done; the function given to the block counts one."""
+        show = self._bar if sys.stderr.isatty() else self._lines
+        with show(title, total) as advance:
+            yield advance
+
+    @contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda: progress.advance(task)
+
+    @contextmanager
+    def _lines(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        done, last_line = 0, time.monotonic()
+
+        def advance() -> None:
+            nonlocal done, last_line
+            done += 1
+            if time.monotonic() - last_line >= self.seconds_between_lines:
+                last_line = time.monotonic()
+                self.say(f"{title}: {done} of {total}")
+
+        yield advance
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; numbers stand right-aligned, and nothing in a cell is taken for markup."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=box.SIMPLE, title_justify="left")
+    for position, column in enumerate(columns):
+        is_number = bool(rows) and all(_is_number(row[position]) for row in rows)
+        table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width).print(table)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.5f}" if isinstance(value, float) else str(value)

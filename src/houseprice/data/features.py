@@ -1,0 +1,311 @@
+"""From tables to float32 matrices: roles, derived columns, and a preprocessor fitted on training rows alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
+
+from houseprice.config import Features, Ingest
+from houseprice.data.expressions import derive
+from houseprice.data.tables import Tables
+from houseprice.errors import ConfigError, DataError, listing, nearest
+
+RARE = "(rare)"
+GAP = "nan"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The features of all rows, as one preprocessor sees them.
+
+    Attributes
+    ----------
+    X, X_test
+        float32 [n_train, n_columns] and [n_test, n_columns], without gaps.
+    columns
+        The name of each column: ``LotArea``, ``LotArea_missing``, ``Alley_Grvl``, ``Alley_nan``.
+    """
+
+    X: NDArray[np.float32]
+    X_test: NDArray[np.float32]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The matrices of a feature recipe: one a fold, or one for all folds with ``scope = "all"``."""
+
+    scope: Literal["fold", "all"]
+    matrices: tuple[Matrix, ...]
+
+    def of_fold(self, fold: int) -> Matrix:
+        """The matrix that the members of a fold are fitted on and asked about."""
+        return self.matrices[0 if self.scope == "all" else fold]
+
+    @property
+    def n_columns(self) -> tuple[int, int]:
+        """The smallest and the largest number of columns; folds differ where a label is constant in one."""
+        widths = [len(matrix.columns) for matrix in self.matrices]
+        return min(widths), max(widths)
+
+
+def build_features(tables: Tables, recipe: Features, fold_of_row: NDArray[np.int64], ingest: Ingest) -> FeatureSet:
+    """Turn the tables into matrices by a recipe of the competition file.
+
+    Parameters
+    ----------
+    tables
+        Checked frames, indexed by id.
+    recipe
+        ``scope = "fold"`` fits one preprocessor a fold, on the rows that the fold trains on; ``"all"`` fits a single
+        one on train and test together, which sees the validation and test rows (D2L §5.7.4).
+    fold_of_row
+        int64 [n_repeats, n_train] (`houseprice.data.folds.make_folds`).
+    ingest
+        Which columns have a "none of it" category, and its label.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe names a column that is not there.
+    DataError
+        If a column can't play its role, naming the labels and ids.
+    """
+    train = assign_roles(tables.train, recipe, ingest, "train.csv")
+    test = assign_roles(tables.test, recipe, ingest, "test.csv")
+    if recipe.scope == "all":
+        fitted_on = [pd.concat([train, test])]
+    else:
+        fitted_on = [train[repeat != fold] for repeat in fold_of_row for fold in np.unique(repeat)]
+    matrices = []
+    for rows in fitted_on:
+        preprocessor = fit_preprocessor(rows, recipe)
+        matrices.append(Matrix(preprocessor.transform(train), preprocessor.transform(test), preprocessor.columns))
+    return FeatureSet(recipe.scope, tuple(matrices))
+
+
+def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: str) -> pd.DataFrame:
+    """Give every column its role, row by row, learning nothing from the rows.
+
+    Numbers and ordinals become float64, categories text, derived columns are added, dropped ones removed.
+
+    Parameters
+    ----------
+    frame
+        Indexed by id; numbers float64, text ``str``.
+    name
+        The file's name, for messages.
+    """
+    frame = frame.copy()
+    named = [
+        *recipe.number,
+        *recipe.category,
+        *recipe.drop,
+        *(c for group in recipe.ordinal for c in group.columns),
+    ]
+    for column in named:
+        if column not in frame:
+            raise ConfigError(f"features: no column {column!r} in {name}; {nearest(column, list(frame.columns))}")
+    if recipe.none_is_missing:
+        for column in frame.columns.intersection(list(ingest.none_columns)):
+            frame[column] = frame[column].replace(ingest.none_label, np.nan)
+    for column in recipe.number:
+        frame[column] = _as_number(frame[column], name)
+    for group in recipe.ordinal:
+        for column in group.columns:
+            frame[column] = _as_code(frame[column], group.order, name)
+    frame = derive(frame, recipe.derived)
+    for column in recipe.category:
+        frame[column] = _as_text(frame[column])
+    return frame.drop(columns=list(recipe.drop))
+
+
+def _as_number(values: pd.Series, name: str) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
+    odd = values[numbers.isna() & values.notna()]
+    if len(odd):
+        raise DataError(
+            f"{name}: column {values.name!r} has the role number, but holds {listing(map(repr, odd.unique()))} "
+            f"(ids {listing(odd.index)}). Correct the cells, list the text under [ingest].missing, or change the role."
+        )
+    return numbers
+
+
+def _as_code(values: pd.Series, order: Sequence[str], name: str) -> pd.Series:
+    labels = _as_text(values)
+    codes = labels.map({label: float(code) for code, label in enumerate(order)}).astype(np.float64)
+    odd = labels[codes.isna() & labels.notna()]
+    if len(odd):
+        raise DataError(
+            f"{name}: column {values.name!r}: labels {listing(map(repr, odd.unique()))} (ids {listing(odd.index)}) are "
+            f"not in its order {list(order)}. Add them to the order in the competition file."
+        )
+    return codes
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Numbers as labels: 20.0 becomes "20"; gaps stay gaps."""
+    if not is_numeric_dtype(values):
+        return values
+    return values.map(lambda number: f"{number:.15g}", na_action="ignore").astype("str")
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """How one number is transformed: log(1 + x) where skewed, gaps filled, mean 0, standard deviation 1, drawn in."""
+
+    name: str
+    log1p: bool
+    fill: float
+    mean: float
+    std: float
+    clip: float | None
+    indicator: bool
+
+    def transform(self, values: pd.Series) -> dict[str, NDArray[np.float64]]:
+        """Output columns, each [n_rows], by name."""
+        numbers = values.to_numpy(np.float64)
+        gaps = np.isnan(numbers)
+        if self.log1p:
+            numbers = np.log1p(np.maximum(numbers, 0.0))
+        numbers = (np.where(gaps, self.fill, numbers) - self.mean) / self.std
+        if self.clip is not None:
+            numbers = numbers / np.sqrt(1 + np.square(numbers / self.clip))
+        output = {self.name: numbers}
+        if self.indicator:
+            output[f"{self.name}_missing"] = gaps.astype(np.float64)
+        return output
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """How one category is encoded: an indicator for each label, for rare or unseen labels, and for gaps."""
+
+    name: str
+    labels: tuple[str, ...]
+    lumps_rare: bool
+    marks_gaps: bool
+
+    def transform(self, values: pd.Series) -> dict[str, NDArray[np.float64]]:
+        """Output columns, each [n_rows], by name. A label not seen in fitting is rare, or else all zeros."""
+        codes = pd.Categorical(values, categories=list(self.labels)).codes
+        gaps = values.isna().to_numpy()
+        output = {f"{self.name}_{label}": (codes == code) * 1.0 for code, label in enumerate(self.labels)}
+        if self.lumps_rare:
+            output[f"{self.name}_{RARE}"] = ((codes == -1) & ~gaps) * 1.0
+        if self.marks_gaps:
+            output[f"{self.name}_{GAP}"] = gaps * 1.0
+        return output
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """A fitted recipe: plain numbers and labels, in the order of the table's columns, numbers first.
+
+    Attributes
+    ----------
+    numbers, categories
+        How each input column is transformed.
+    columns
+        The output columns that are kept; the rest was constant in the rows it was fitted on.
+    """
+
+    numbers: tuple[NumberColumn, ...]
+    categories: tuple[CategoryColumn, ...]
+    columns: tuple[str, ...]
+
+    def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        """Transform rows with their roles assigned to a float32 matrix [n_rows, n_columns] without gaps.
+
+        Raises
+        ------
+        DataError
+            If a number is too large for float32, naming its column.
+        """
+        output = self._all_columns(frame)
+        with np.errstate(over="ignore"):
+            matrix = np.column_stack([output[name] for name in self.columns]).astype(np.float32)
+        if not np.isfinite(matrix).all():
+            bad = [name for name, values in zip(self.columns, matrix.T, strict=True) if not np.isfinite(values).all()]
+            raise DataError(f"features: numbers too large for float32 in columns {listing(bad)}. Rescale or drop them.")
+        return matrix
+
+    def _all_columns(self, frame: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+        output: dict[str, NDArray[np.float64]] = {}
+        columns: tuple[NumberColumn | CategoryColumn, ...] = (*self.numbers, *self.categories)
+        for column in columns:
+            for name, values in column.transform(frame[column.name]).items():
+                while name in output:  # label "Pave" of column Alley beside a column Alley_Pave
+                    name += "'"
+                output[name] = values
+        return output
+
+
+def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
+    """Learn means, standard deviations, skewness, labels and constant columns from the given rows, and no others.
+
+    Parameters
+    ----------
+    frame
+        The rows to learn from, with their roles assigned (`assign_roles`).
+    recipe
+        See `houseprice.config.Features`.
+
+    Notes
+    -----
+    Standardising, filling with the mean and ``get_dummies(dummy_na=True)`` are those of D2L §5.7.4; the standard
+    deviation has n - 1 in its denominator, as pandas' has there. Smooth clipping is that of RealMLP: Holzmüller,
+    Grinsztajn & Steinwart, "Better by default", NeurIPS 2024, §3.
+    """
+    ordinal = {column for group in recipe.ordinal for column in group.columns}
+    numbers = tuple(
+        _fit_number(frame[name], recipe, name in ordinal) for name in frame.columns if is_numeric_dtype(frame[name])
+    )
+    categories = tuple(
+        _fit_category(frame[name], recipe) for name in frame.columns if not is_numeric_dtype(frame[name])
+    )
+    everything = Preprocessor(numbers, categories, ())
+    output = everything._all_columns(frame)
+    kept = tuple(name for name, values in output.items() if not recipe.drop_constant or np.ptp(values) > 0)
+    if not kept:
+        raise DataError(
+            f"features: every column is constant over the {len(frame)} training rows of a fold. Use fewer folds."
+        )
+    return Preprocessor(numbers, categories, kept)
+
+
+def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
+    known = values.dropna()
+    with np.errstate(over="ignore", invalid="ignore"):
+        skewed = (
+            recipe.log1p_skew is not None and not is_ordinal and known.min() >= 0 and known.skew() > recipe.log1p_skew
+        )
+        if skewed:
+            known = np.log1p(known)
+        mean, std = float(known.mean()), float(known.std())
+    if not len(known):
+        mean = 0.0
+    return NumberColumn(
+        name=str(values.name),
+        log1p=bool(skewed),
+        fill=float(known.median()) if recipe.impute == "median" and len(known) else mean,
+        mean=mean,
+        std=std if std > 0 else 1.0,
+        clip=recipe.clip,
+        indicator=recipe.missing_indicators and len(known) < len(values),
+    )
+
+
+def _fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
+    counts = values.value_counts()
+    labels = sorted(str(label) for label in counts.index[counts >= recipe.rare])
+    return CategoryColumn(
+        name=str(values.name),
+        labels=tuple(labels),
+        lumps_rare=recipe.rare > 0,
+        marks_gaps=recipe.dummy_na or values.isna().any(),
+    )

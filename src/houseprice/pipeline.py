@@ -1,0 +1,376 @@
+"""The stages, one function each: the only place that composes them, caches their outputs and logs.
+
+::
+
+    ingest → tables → features → train → ensemble → submit
+
+Every function brings what it needs. Whether a stage runs is decided by its fingerprint (`houseprice.plan`), before
+any of the heavy libraries is imported; they are imported by the stage that computes.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from houseprice.artifacts import Stage
+from houseprice.compete import leaderboard
+from houseprice.config import competition_from_json
+from houseprice.errors import SubmissionError, listing
+from houseprice.files import sha256_of
+from houseprice.manifest import check_import_paths, describe, differences, environment
+from houseprice.plan import Plan, Workspace, choose_device, ensemble_recipe
+
+if TYPE_CHECKING:
+    from houseprice.compete.ensemble import Blend
+    from houseprice.data.features import FeatureSet
+    from houseprice.data.ingest import Provenance
+    from houseprice.data.tables import Tables
+    from houseprice.learn.crossval import Run
+
+
+def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
+    """Bring the raw files into ``raw/``, checked, and say where they come from (`houseprice.data.ingest.ingest`)."""
+    from houseprice.data.ingest import ingest
+
+    return ingest(workspace.raw, workspace.competition, source, workspace.listener.say)
+
+
+def make_plan(workspace: Workspace) -> Plan:
+    """The stages as they stand now; raw files that are not there are ingested. Reads no table."""
+    provenance = workspace.raw / "provenance.json"
+    names = ("train.csv", "test.csv", "sample_submission.csv")
+    if not all((workspace.raw / name).exists() for name in (*names, provenance.name)):
+        ingest(workspace)
+    source = str(json.loads(provenance.read_text(encoding="utf-8"))["source"])
+    return Plan(workspace, {name: sha256_of(workspace.raw / name) for name in names}, source)
+
+
+def tables(plan: Plan) -> "Tables":
+    """The typed, checked frames of the raw files."""
+    workspace = plan.workspace
+
+    def compute() -> "Tables":
+        from houseprice.data.ingest import read_raw
+        from houseprice.data.tables import read_tables
+
+        return read_tables(read_raw(workspace.raw), workspace.competition)
+
+    found: Tables = _cached(plan, plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]})
+    return found
+
+
+def features(plan: Plan, experiment: str) -> "FeatureSet":
+    """The matrices that an experiment is trained on."""
+    competition = plan.workspace.competition
+    recipe = competition.experiments[experiment]
+
+    def compute(frames: "Tables") -> "FeatureSet":
+        from houseprice.data.features import build_features
+        from houseprice.data.folds import make_folds
+
+        fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+
+    def summarize(found: "FeatureSet") -> dict[str, Any]:
+        return {"columns": found.n_columns}
+
+    found: FeatureSet = _cached(plan, plan.features(experiment), compute, summarize, lambda: (tables(plan),))
+    return found
+
+
+def train(plan: Plan, experiment: str) -> "Run":
+    """Cross-validate an experiment. Members that an interrupted run has finished are taken up, not fitted again."""
+    workspace, competition = plan.workspace, plan.workspace.competition
+    recipe = competition.experiments[experiment]
+    stage = plan.run(experiment)
+    finished = workspace.store.members_of(stage)
+
+    def compute(frames: "Tables", matrices: "FeatureSet") -> "Run":
+        from threadpoolctl import threadpool_limits
+
+        from houseprice.data.folds import make_folds
+        from houseprice.learn.crossval import cross_validate, epochs_to_go
+        from houseprice.metrics import METRICS
+
+        fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+        to_go = epochs_to_go(recipe, fold_of_row, finished)
+        with (
+            threadpool_limits(competition.threads),
+            workspace.listener.progress(stage.slot, to_go) as on_epoch,
+        ):
+            return cross_validate(
+                experiment,
+                recipe,
+                frames,
+                matrices,
+                fold_of_row,
+                METRICS[competition.metric],
+                device=workspace.device,
+                threads=competition.threads,
+                finished=finished,
+                on_epoch=on_epoch,
+            )
+
+    def summarize(run: "Run") -> dict[str, Any]:
+        return {
+            **_scores(run),
+            "train_score": run.train_score,
+            "columns": run.n_columns[1],
+            "members": len(run.members),
+        }
+
+    try:
+        run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
+    except KeyboardInterrupt:
+        workspace.listener.say(f"{stage.slot}: interrupted; {len(finished)} finished members are kept")
+        raise
+    finished.remove()
+    _record(plan, stage, "run", experiment)
+    return run
+
+
+def ensemble(plan: Plan, entry: str) -> "Blend":
+    """The ensemble behind an entry: weights over its runs, scored by cross-fitting."""
+    competition = plan.workspace.competition
+    recipe = ensemble_recipe(competition, entry)
+    stage = plan.blend(entry)
+
+    def compute(*runs: "Run") -> "Blend":
+        from houseprice.compete.ensemble import blend
+        from houseprice.metrics import METRICS
+
+        return blend(recipe, runs, METRICS[competition.metric])
+
+    def summarize(found: "Blend") -> dict[str, Any]:
+        of_runs = [plan.summary(plan.run(run)) for run in recipe.runs]
+        return {
+            **_scores(found),
+            "naive_score": found.naive_score,
+            "mean_score": found.mean_score,
+            "weights": dict(zip(found.runs, found.weights.tolist(), strict=True)),
+            "columns": max(run["columns"] for run in of_runs),
+            "members": sum(run["members"] for run in of_runs),
+        }
+
+    found: Blend = _cached(plan, stage, compute, summarize, lambda: tuple(train(plan, run) for run in recipe.runs))
+    if entry in competition.ensembles:
+        _record(plan, stage, "ensemble", entry)
+    return found
+
+
+def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
+    """Write an entry with its manifest, unless it stands there and nothing behind it has changed.
+
+    Parameters
+    ----------
+    entry
+        An ensemble or experiment of the competition file.
+    out
+        Where to write; by default ``submissions/NAME/ENTRY.csv``.
+
+    Returns
+    -------
+    Path
+        Of the CSV.
+
+    Raises
+    ------
+    SubmissionError
+        If the predictions do not pass the gate (`houseprice.compete.submission.check_submission`).
+    """
+    from houseprice.compete.submission import write_entry
+
+    path = out or plan.workspace.entry_path(entry)
+    if path.suffix != ".csv":
+        raise SubmissionError(f"--out {path}: an entry is a .csv file, with its manifest beside it as .json")
+    if not _stands(plan, entry, path):
+        data = submission(plan, entry)
+        write_entry(path, data, describe(plan, entry, data))
+    summary = plan.summary(plan.blend(entry))
+    _record(plan, plan.entry(entry), "entry", entry, summary)
+    return path
+
+
+def submission(plan: Plan, entry: str) -> bytes:
+    """The bytes of an entry's CSV, past their gate."""
+    competition = plan.workspace.competition
+
+    def compute(frames: "Tables", blend: "Blend") -> bytes:
+        from houseprice.compete.submission import outside_training_range, submission_csv
+        from houseprice.metrics import METRICS
+
+        metric = METRICS[competition.metric]
+        values, targets = metric.from_link(blend.test), metric.from_link(blend.target)
+        if warning := outside_training_range(values, blend.test_ids, targets):
+            plan.workspace.listener.say(warning)
+        sample_ids = list(frames.sample_ids)
+        return submission_csv(blend.test_ids, blend.test, sample_ids, competition.id, competition.target, metric)
+
+    def summarize(data: bytes) -> dict[str, Any]:
+        return {"sha256": hashlib.sha256(data).hexdigest()}
+
+    data: bytes = _cached(plan, plan.entry(entry), compute, summarize, lambda: (tables(plan), ensemble(plan, entry)))
+    return data
+
+
+def _stands(plan: Plan, entry: str, path: Path) -> bool:
+    """Whether this very stage wrote the entry at the path, and nobody has changed it since."""
+    from houseprice.compete.submission import read_entry
+
+    stage = plan.entry(entry)
+    if not path.exists() or not plan.workspace.store.find(stage) or not plan.workspace.store.find(plan.blend(entry)):
+        return False
+    try:
+        _, manifest = read_entry(path)
+    except SubmissionError as error:
+        plan.workspace.listener.say(f"{error} It is written anew.")
+        return False
+    return bool(manifest.get("fingerprint") == stage.fingerprint)
+
+
+def explain(plan: Plan, entry: str) -> list[dict[str, Any]]:
+    """Why each stage behind an entry would run, or that it is up to date.
+
+    Returns
+    -------
+    list of dict
+        ``stage``, ``runs`` (bool) and ``reasons``, a list of ``what: old → new``.
+    """
+    reasons = {stage.slot: plan.workspace.store.why(stage) for stage in plan.behind(entry)}
+    return [{"stage": slot, "runs": bool(why), "reasons": why} for slot, why in reasons.items()]
+
+
+def reproduce(workspace: Workspace, path: Path) -> str:
+    """Rebuild an entry from its manifest, every stage computed anew, and compare the bytes.
+
+    The competition is taken as the manifest records it, so that an entry outlives edits of the competition file;
+    import paths alone must stand in the local file, because a manifest may come from somewhere else.
+
+    Returns
+    -------
+    str
+        What was compared.
+
+    Raises
+    ------
+    SubmissionError
+        If the bytes differ, naming the recorded fields that differ here.
+    """
+    from houseprice.compete.submission import read_entry
+
+    data, manifest = read_entry(path)
+    competition = competition_from_json(manifest.get("competition"), f"{path.with_suffix('.json')}: competition")
+    if competition.name != workspace.competition.name:
+        raise SubmissionError(f"{path}: is an entry of competition {competition.name!r}; say so: -c {competition.name}")
+    check_import_paths(competition, workspace.competition, path)
+    device = choose_device(str(manifest.get("device", "cpu")))
+    recorded = replace(workspace, competition=competition, device=device, overrides=())
+    differing = differences(manifest, environment(make_plan(recorded)))
+    if any(name.startswith("raw_sha256") for name in differing):
+        raise SubmissionError(
+            f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: houseprice ingest --source DIR"
+        )
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
+        rebuilt_in = replace(recorded, root=Path(scratch))
+        shutil.copytree(workspace.raw, rebuilt_in.raw)
+        rebuilt = submission(make_plan(rebuilt_in), str(manifest.get("entry")))
+    if rebuilt == data:
+        return f"{path}: reproduced, the same {len(data)} bytes (SHA-256 {manifest['sha256'][:16]}…)"
+    changed = sum(a != b for a, b in zip(rebuilt.splitlines(), data.splitlines(), strict=False))
+    reason = (
+        f"Recorded otherwise than here: {listing(differing, 8)}"
+        if differing
+        else "Every recorded field is the same here"
+    )
+    raise SubmissionError(f"{path}: the rebuilt entry differs in {changed} lines. {reason}.")
+
+
+def _cached(
+    plan: Plan,
+    stage: Stage,
+    compute: Callable[..., Any],
+    summarize: Callable[[Any], dict[str, Any]],
+    inputs: Callable[[], tuple[Any, ...]] = tuple,
+) -> Any:
+    """The stage's value: from a sound artifact, else computed from its inputs, stored and logged."""
+    store = plan.workspace.store
+    value = store.load(stage)
+    if value is not None:
+        return value
+    arguments = inputs()
+    start = time.perf_counter()
+    value = compute(*arguments)
+    seconds = time.perf_counter() - start
+    store.save(
+        stage,
+        value,
+        {**summarize(value), "seconds": seconds, "peak_memory_mb": _peak_memory_mb()},
+        time.time_ns(),
+    )
+    plan.workspace.listener.say(f"{stage.slot}: done in {seconds:.1f} s")
+    return value
+
+
+def _scores(result: "Run | Blend") -> dict[str, Any]:
+    return {"score": result.score, "std_error": result.std_error, "fold_scores": result.fold_scores.tolist()}
+
+
+def _record(plan: Plan, stage: Stage, kind: leaderboard.Kind, name: str, summary: dict[str, Any] | None = None) -> None:
+    """Put a stage on the leaderboard, if it is not there yet."""
+    workspace, competition = plan.workspace, plan.workspace.competition
+    if leaderboard.is_recorded(workspace.board, kind, name, stage.fingerprint):
+        return
+    summary = summary or plan.summary(stage)
+    recipes = [competition.experiments[run] for run in competition.runs_of(name)]
+    commit, dirty = _git_state(workspace.root)
+    row = leaderboard.Row(
+        name=name,
+        kind=kind,
+        score=summary["score"],
+        std_error=summary["std_error"],
+        fold_scores=tuple(summary["fold_scores"]),
+        train_score=summary.get("train_score"),
+        columns=summary["columns"],
+        members=summary["members"],
+        seconds=summary["seconds"],
+        peak_memory_mb=summary["peak_memory_mb"],
+        source=plan.source,
+        sees_test=any(competition.features[recipe.features].scope == "all" for recipe in recipes),
+        overrides=workspace.overrides,
+        git_commit=commit,
+        git_dirty=dirty,
+        fingerprint=stage.fingerprint,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    leaderboard.record(workspace.board, row)
+
+
+def _git_state(root: Path) -> tuple[str | None, bool | None]:
+    """The commit of the project's folder and whether it has uncommitted changes; (None, None) outside of git."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    return commit, None if status is None else bool(status)
+
+
+def _peak_memory_mb() -> float:
+    """The largest resident set of this process so far, in 10⁶ bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,0 +1,252 @@
+"""A competition in its folder, and the plan of its stages: what each depends on, before anything is computed."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from houseprice.artifacts import ArtifactStore, Stage
+from houseprice.config import Competition, Ensemble, Linear, Sklearn, load_competition
+from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
+
+
+class Listener(Protocol):
+    """Who is told what happens; a face of the program, or nobody."""
+
+    def say(self, text: str) -> None:
+        """Take one line for a person."""
+
+    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Begin something of ``total`` steps; the returned function is called after each."""
+
+
+class Silence:
+    """A listener that nobody listens to."""
+
+    def say(self, text: str) -> None:
+        """Drop the line."""
+
+    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Count nothing."""
+        return nullcontext(lambda: None)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A competition in a project folder, and how to work on it.
+
+    Attributes
+    ----------
+    root
+        The project's folder, with ``data/`` and ``submissions/``.
+    competition
+        The competition file with its overrides applied.
+    overrides
+        The ``--set`` overrides, as given.
+    device
+        ``cpu`` or ``cuda``.
+    listener
+        Told what happens.
+    """
+
+    root: Path
+    competition: Competition
+    overrides: tuple[str, ...] = ()
+    device: str = "cpu"
+    listener: Listener = field(default_factory=Silence)
+
+    @property
+    def folder(self) -> Path:
+        """``data/NAME``."""
+        return self.root / "data" / self.competition.name
+
+    @property
+    def raw(self) -> Path:
+        """``data/NAME/raw``."""
+        return self.folder / "raw"
+
+    @property
+    def store(self) -> ArtifactStore:
+        """``data/NAME/artifacts``."""
+        return ArtifactStore(self.folder / "artifacts", self.listener.say)
+
+    @property
+    def board(self) -> Path:
+        """``data/NAME/leaderboard.db``."""
+        return self.folder / "leaderboard.db"
+
+    def entry_path(self, entry: str) -> Path:
+        """``submissions/NAME/ENTRY.csv``."""
+        return self.root / "submissions" / self.competition.name / f"{entry}.csv"
+
+
+def open_workspace(
+    root: Path,
+    name: str,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    listener: Listener | None = None,
+    seeds: int | None = None,
+) -> Workspace:
+    """Load the competition ``data/NAME/competition.toml`` of a project folder.
+
+    Parameters
+    ----------
+    root
+        The project's folder.
+    name
+        The competition.
+    overrides
+        ``key=value`` each, see `houseprice.config.load_competition`.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    listener
+        Told what happens.
+    seeds
+        Overrides the ``seeds`` of every experiment.
+
+    Raises
+    ------
+    ConfigError
+        If the competition file or an override is wrong.
+    TrainingError
+        If ``cuda`` is asked for and absent.
+    """
+    path = root / "data" / name / "competition.toml"
+    competition = load_competition(path, overrides)
+    if seeds is not None:
+        overrides = [
+            *overrides,
+            *(f"experiments.{experiment}.seeds={seeds}" for experiment in competition.experiments),
+        ]
+        competition = load_competition(path, overrides)
+    return Workspace(root, competition, tuple(overrides), choose_device(device), listener or Silence())
+
+
+def choose_device(device: str) -> str:
+    """Decide where networks are trained. A device that is asked for and absent is refused, never replaced.
+
+    Raises
+    ------
+    TrainingError
+        If ``cuda`` is asked for and there is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {device!r}: {nearest(device, ['auto', 'cpu', 'cuda'])}")
+    if device == "cpu" or (device == "auto" and sys.platform == "linux" and not Path("/dev/nvidiactl").exists()):
+        return "cpu"  # found out without importing torch
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise TrainingError(
+            "--device cuda: torch finds no CUDA device here. Use --device cpu, or install a CUDA build of torch."
+        )
+    return "cpu"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a competition as they stand now, each with its fingerprint.
+
+    Attributes
+    ----------
+    workspace
+        The competition in its folder.
+    raw
+        SHA-256 of the raw files, by name.
+    source
+        Where the raw files come from: ``local``, ``mirror``, ``kaggle`` or ``sample``.
+    """
+
+    workspace: Workspace
+    raw: Mapping[str, str]
+    source: str
+
+    def tables(self) -> Stage:
+        """The typed, checked frames."""
+        competition = self.workspace.competition
+        rules = competition.ingest.model_dump(mode="json", exclude={"mirror", "kaggle", "sample"})
+        config = {
+            "id": competition.id,
+            "target": competition.target,
+            "metric": competition.metric,
+            "ingest": rules,
+        }
+        return Stage("tables", self.raw, config, ("houseprice.data.tables",))
+
+    def features(self, experiment: str) -> Stage:
+        """The matrices of an experiment's feature recipe on its folds."""
+        competition = self.workspace.competition
+        recipe = competition.experiments[experiment]
+        config = {
+            "features": competition.features[recipe.features].model_dump(mode="json"),
+            "folds": competition.folds[recipe.folds].model_dump(mode="json"),
+            "ingest": competition.ingest.model_dump(mode="json", include={"none_columns", "none_label"}),
+        }
+        slot = f"features/{recipe.features}-{recipe.folds}"
+        modules = ("houseprice.data.features", "houseprice.data.folds")
+        return Stage(slot, {"tables": self.tables().fingerprint}, config, modules)
+
+    def run(self, experiment: str) -> Stage:
+        """The run of an experiment."""
+        workspace, competition = self.workspace, self.workspace.competition
+        recipe = competition.experiments[experiment]
+        config = {
+            "experiment": recipe.model_dump(mode="json"),
+            "metric": competition.metric,
+            "threads": competition.threads,
+            "device": workspace.device if isinstance(recipe, Linear) else "cpu",
+        }
+        packages = (recipe.estimator.partition(".")[0],) if isinstance(recipe, Sklearn) else ()
+        inputs = {"features": self.features(experiment).fingerprint}
+        return Stage(f"train/{experiment}", inputs, config, ("houseprice.learn.crossval",), packages)
+
+    def blend(self, entry: str) -> Stage:
+        """The ensemble behind an entry; a single experiment is an ensemble of one."""
+        competition = self.workspace.competition
+        recipe = ensemble_recipe(competition, entry)
+        inputs = {f"run {name}": self.run(name).fingerprint for name in recipe.runs}
+        config = {"ensemble": recipe.model_dump(mode="json"), "metric": competition.metric}
+        return Stage(f"ensemble/{entry}", inputs, config, ("houseprice.compete.ensemble",))
+
+    def entry(self, entry: str) -> Stage:
+        """The submission CSV."""
+        competition = self.workspace.competition
+        config = {"id": competition.id, "target": competition.target, "metric": competition.metric}
+        inputs = {"tables": self.tables().fingerprint, "ensemble": self.blend(entry).fingerprint}
+        return Stage(f"submit/{entry}", inputs, config, ("houseprice.compete.submission",))
+
+    def behind(self, entry: str) -> list[Stage]:
+        """All stages behind an entry, in the order in which they run."""
+        runs = ensemble_recipe(self.workspace.competition, entry).runs
+        ordered = [self.tables(), *(self.features(run) for run in runs), *(self.run(run) for run in runs)]
+        ordered += [self.blend(entry), self.entry(entry)]
+        return list({stage.slot: stage for stage in ordered}.values())
+
+    def summary(self, stage: Stage) -> dict[str, Any]:
+        """What an up-to-date stage recorded of its output: scores, sizes, seconds.
+
+        Raises
+        ------
+        StorageError
+            If its artifact vanished since it was found.
+        """
+        record = self.workspace.store.find(stage)
+        if record is None:
+            raise StorageError(f"{stage.slot}: its artifact vanished while it was needed. Run the command again.")
+        return dict(record.summary)
+
+
+def ensemble_recipe(competition: Competition, entry: str) -> Ensemble:
+    """The recipe of an ensemble, or of the ensemble of one that an experiment is.
+
+    Raises
+    ------
+    ConfigError
+        If the competition file has neither by this name.
+    """
+    return competition.ensembles.get(entry) or Ensemble(runs=(competition.experiment_name(entry),), method="mean")
