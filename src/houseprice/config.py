@@ -141,17 +141,66 @@ class Experiment(Table):
 
 
 class Linear(Experiment):
-    """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5)."""
+    """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5).
+
+    Members that the engine trains as one tensor program share every key but those of `PER_MEMBER`.
+    """
 
     kind: Literal["linear"]
+    loss: Literal["squared", "huber", "absolute", "pinball", "binary_cross_entropy", "cross_entropy"] = "squared"
+    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.network.Loss`)."""
+    huber_delta: Positive = 1.0
+    """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Of ``pinball`` alone: the quantile that is estimated (Koenker & Bassett 1978)."""
+    classes: Annotated[int, Field(ge=2)] = 2
+    """Of the two cross-entropies alone: the target holds the classes 0, 1, …, classes - 1 (D2L §4.1)."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """D2L §12.4 and §12.6 (SGD with momentum), §12.10 (Adam), Loshchilov & Hutter 2019 (AdamW)."""
     learning_rate: Positive = 1e-3
     momentum: Rate = 0.0
     """Of ``sgd`` alone."""
     weight_decay: NonNegative = 0.0
-    """Never on biases. Coupled (an L2 term of the loss) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
+    """Coupled (an L2 term of the loss, D2L §3.7) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
+    decay_biases: bool = False
+    """Whether weight decay falls on biases and PReLU's slopes too, as with ``torch.optim``'s defaults."""
+    l1: NonNegative = 0.0
+    """Factor of the weights' summed absolute values, added to the loss (D2L §3.7); never on biases."""
+    label_noise: NonNegative = 0.0
+    """Regression: standard deviation of the noise added to fitted targets. Classes: the share drawn anew."""
+    input_dropout: Rate = 0.0
+    """Share of the inputs that are dropped at each step (D2L §5.6)."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """How the learning rate changes (D2L §12.11)."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate first rises linearly from 0."""
+    step_epochs: Count = 30
+    """Of ``step`` alone: every so many epochs the learning rate is multiplied by ``step_factor``."""
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip_norm: Positive | None = None
+    """A member's gradient whose norm over all its parameters exceeds this is scaled down to it (D2L §9.5)."""
+    ema: Rate = 0.0
+    """Decay per step of the moving average of weights that predicts in their place; 0: none (Polyak 1992)."""
+    patience: Count | None = None
+    """Early stopping: epochs without a better loss on the inner split until a member stops (D2L §5.5)."""
+    inner_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the fitted rows that early stopping sets aside. The validation fold is never looked at."""
+    initialization: Literal["default", "xavier_uniform", "xavier_normal", "normal", "constant"] = "default"
+    """Of weights; biases start at 0, with ``default`` as `torch.nn.Linear` draws them (D2L §5.4, §6.3)."""
+    initial_scale: Positive = 0.01
+    """Standard deviation of ``normal``, or the value of ``constant``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products in training; everything else, and every prediction, is float32."""
     batch_size: Count = 64
     epochs: Count = 100
+    curve_every: Count = 1
+    """Learning curves have a point every so many epochs, and at the last."""
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> "Linear":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs; leave one to train in")
+        return self
 
 
 class MLP(Linear):
@@ -159,9 +208,11 @@ class MLP(Linear):
 
     kind: Literal["mlp"]  # type: ignore[assignment]
     hidden: tuple[Count, ...] = (256, 256)
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "silu"] = "relu"
+    """Width of each hidden layer; none at all makes the model linear."""
+    activation: Literal["relu", "prelu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "selu", "mish"] = "relu"
+    """Behind each hidden layer (`houseprice.learn.network.ACTIVATIONS`; D2L §5.1)."""
     dropout: Rate | tuple[Rate, ...] = 0.0
-    """One rate for all hidden layers, or one for each."""
+    """One rate for all hidden layers, or one for each (D2L §5.6)."""
 
     @model_validator(mode="after")
     def _one_rate_a_layer(self) -> "MLP":
@@ -173,6 +224,10 @@ class MLP(Linear):
     def dropout_rates(self) -> tuple[float, ...]:
         """The dropout rate behind each hidden layer."""
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
+
+
+PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "dropout")
+"""Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""
 
 
 class Ridge(Experiment):
