@@ -140,6 +140,11 @@ class Experiment(Table):
     """Predictions in natural units are raised to this, before the metric sees them."""
 
 
+LossName = Literal["squared", "huber", "absolute", "pinball", "binary_cross_entropy", "cross_entropy"]
+ActivationName = Literal["relu", "prelu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "selu", "mish"]
+InitializationName = Literal["default", "xavier_uniform", "xavier_normal", "normal", "constant"]
+
+
 class Linear(Experiment):
     """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5).
 
@@ -147,7 +152,7 @@ class Linear(Experiment):
     """
 
     kind: Literal["linear"]
-    loss: Literal["squared", "huber", "absolute", "pinball", "binary_cross_entropy", "cross_entropy"] = "squared"
+    loss: LossName = "squared"
     """What is minimised, as the mean over the rows of a batch (`houseprice.learn.network.Loss`)."""
     huber_delta: Positive = 1.0
     """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
@@ -185,7 +190,7 @@ class Linear(Experiment):
     """Early stopping: epochs without a better loss on the inner split until a member stops (D2L §5.5)."""
     inner_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the fitted rows that early stopping sets aside. The validation fold is never looked at."""
-    initialization: Literal["default", "xavier_uniform", "xavier_normal", "normal", "constant"] = "default"
+    initialization: InitializationName = "default"
     """Of weights; biases start at 0, with ``default`` as `torch.nn.Linear` draws them (D2L §5.4, §6.3)."""
     initial_scale: Positive = 0.01
     """Standard deviation of ``normal``, or the value of ``constant``."""
@@ -196,10 +201,21 @@ class Linear(Experiment):
     curve_every: Count = 1
     """Learning curves have a point every so many epochs, and at the last."""
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model predicts for a row: one, or with ``cross_entropy`` one for each class."""
+        return self.classes if self.loss == "cross_entropy" else 1
+
+    @model_validator(mode="after")
+    def _one_logit_two_classes(self) -> "Linear":
+        if self.loss == "binary_cross_entropy" and self.classes != 2:
+            raise ValueError(f"classes: {self.classes}, but binary_cross_entropy has 2; use cross_entropy")
+        return self
+
     @model_validator(mode="after")
     def _warms_up_in_time(self) -> "Linear":
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs; leave one to train in")
+            raise ValueError(f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs; train one after it")
         return self
 
 
@@ -209,7 +225,7 @@ class MLP(Linear):
     kind: Literal["mlp"]  # type: ignore[assignment]
     hidden: tuple[Count, ...] = (256, 256)
     """Width of each hidden layer; none at all makes the model linear."""
-    activation: Literal["relu", "prelu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "selu", "mish"] = "relu"
+    activation: ActivationName = "relu"
     """Behind each hidden layer (`houseprice.learn.network.ACTIVATIONS`; D2L §5.1)."""
     dropout: Rate | tuple[Rate, ...] = 0.0
     """One rate for all hidden layers, or one for each (D2L §5.6)."""
