@@ -44,8 +44,8 @@ class Health:
 class FittedMember:
     """What became of a member.
 
-    Predictions are on the fitted scale, in evaluation mode, float64. With cross-entropies they are logits; softmax
-    has one for each class, [n_rows, n_classes].
+    Predictions are on the fitted scale, in evaluation mode, float64. With cross-entropies they are logits;
+    softmax has one for each class, [n_rows, n_classes].
     """
 
     fold: int
@@ -55,7 +55,7 @@ class FittedMember:
     test_predictions: NDArray[np.float64]
     """[n_test]"""
     train_losses: NDArray[np.float64]
-    """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN where none was asked for"""
+    """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN where not asked for"""
     valid_losses: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights
@@ -82,7 +82,7 @@ class Member:
 
     @cached_property
     def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows that are trained on, and those that early stopping watches: an inner split of the fit rows."""
+        """The fit rows in two: those that are trained on, and those that early stopping watches."""
         rows = np.asarray(self.data.fit_rows, np.int64)
         if self.recipe.patience is None:
             return rows, rows[:0]
@@ -91,12 +91,12 @@ class Member:
         return np.sort(shuffled[inner:]), np.sort(shuffled[:inner])
 
     def check(self) -> None:
-        """Raise a `TrainingError` if the data can't be fitted: no rows, no columns, a target that is no class."""
+        """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes."""
         data, recipe = self.data, self.recipe
         if len(data.fit_rows) < (1 if recipe.patience is None else 2) or data.X.shape[1] < 1:
             raise TrainingError(
-                f"fold {data.fold}: {len(data.fit_rows)} rows to fit and {data.X.shape[1]} columns are too few; "
-                "use fewer folds, or look at exclude_from_fit and the features"
+                f"fold {data.fold}: {len(data.fit_rows)} rows to fit and {data.X.shape[1]} columns are "
+                "too few; use fewer folds, or look at exclude_from_fit and the features"
             )
         if "cross_entropy" in recipe.loss:
             bad = np.flatnonzero(~np.isin(data.y, np.arange(recipe.classes)))
@@ -108,7 +108,8 @@ class Member:
 
 
 def dropped_of_65536(rate: float) -> int:
-    """How many of 65,536 units a dropout rate drops on average; those that stay are scaled by exactly its inverse.
+    """How many of 65,536 units a dropout rate drops on average; those that stay are scaled by exactly its
+    inverse.
 
     >>> dropped_of_65536(0.2)
     13107
@@ -139,14 +140,15 @@ class Streams:
             np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
             for purpose in range(5 + hidden_layers)
         ]
-        return cls(*streams[:4], dropout=tuple(streams[4:]))
+        initial, inner_split, order, label_noise, *dropout = streams
+        return cls(initial, inner_split, order, label_noise, tuple(dropout))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""
         return self.order.permutation(rows)
 
     def noisy(self, member: Member, y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Disturb the fitted targets [row] by the member's ``label_noise``; numbers or classes, as they were."""
+        """Disturb the fitted targets [row], numbers or classes, by the member's ``label_noise``."""
         recipe = member.recipe
         if not recipe.label_noise:
             return y

@@ -1,16 +1,17 @@
 """What a member is: a multilayer perceptron; and a batch of members as one tensor program.
 
-A `Network` holds the parameters of many equally shaped members, ``[member, in, out]``, and carries all of them
-through one forward and one backward pass: a batched matrix product a layer. The backward pass is written out by
-hand, as in D2L §5.3; the tests prove it against autograd.
+A `Network` holds the parameters of many equally shaped members, ``[member, in, out]``, and carries all of
+them through one forward and one backward pass: a batched matrix product a layer. The backward pass is written
+out by hand, as in D2L §5.3; the tests prove it against autograd.
 
-Members whose matrices have fewer columns than the widest are padded with zeros. A padded input is 0 in every row
-and its weights start at 0, so their gradients, decay and updates are 0 too: the padding never wakes up.
+Members whose matrices have fewer columns than the widest are padded with zeros. A padded input is 0 in every
+row and its weights start at 0, so their gradients, decay and updates are 0 too: the padding never wakes up.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from houseprice.config import MLP, ActivationName, InitializationName, Linear
 aten: Any = torch.ops.aten  # the derivatives that autograd itself calls, with an `out` to write to
 
 Weights = dict[str, NDArray[np.float32]]
-"""One member's parameters by name, oriented as `torch.nn.Linear` has them: ``layers.0.weight`` [out, in], …"""
+"""One member's parameters, oriented as in `torch.nn.Linear`: ``layers.0.weight`` [out, in], …"""
 
 Parameters = dict[str, Tensor]
-"""Those of all members: ``layers.0.weight`` [member, in, out], ``.bias`` and ``.slope`` [member, 1, out or 1]."""
+"""Those of all members: ``layers.0.weight`` [member, in, out], ``layers.0.bias`` [member, 1, out], …"""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class Loss:
     rows
         ``rows(prediction, target)`` → [..., row], of two tensors [..., row, output].
     slope
-        ``slope(prediction, target, out)`` writes the derivative of each row's loss to ``out`` [..., row, output].
+        ``slope(prediction, target, out)`` writes the derivative of each row's loss to ``out`` [..., row,
+        output].
     """
 
     rows: Callable[[Tensor, Tensor], Tensor]
@@ -133,8 +135,8 @@ def loss_of(recipe: Linear) -> Loss:
     """Return the loss that a recipe minimises, as a mean over rows.
 
     ``squared`` (p - y)² (D2L §3.1), ``absolute`` |p - y|, ``huber`` (Huber 1964, as `torch.nn.HuberLoss`),
-    ``pinball`` max(q (y - p), (q - 1)(y - p)) (Koenker & Bassett 1978), ``binary_cross_entropy`` with one logit,
-    ``cross_entropy`` with softmax over one logit a class, the target one-hot (D2L §4.1).
+    ``pinball`` max(q (y - p), (q - 1)(y - p)) (Koenker & Bassett 1978), ``binary_cross_entropy`` with one
+    logit, ``cross_entropy`` with softmax over one logit a class, the target one-hot (D2L §4.1).
     """
     delta, q = recipe.huber_delta, recipe.quantile
 
@@ -168,10 +170,10 @@ def loss_of(recipe: Linear) -> Loss:
 def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) -> Weights:
     """Draw one member's parameters.
 
-    ``default`` is what `torch.nn.Linear` does: weights and biases uniform in ±1/√in (Kaiming-uniform with a = √5, He
-    et al. 2015). ``xavier_uniform`` ±√(6 / (in + out)) and ``xavier_normal`` with variance 2 / (in + out) (Glorot &
-    Bengio 2010; D2L §5.4.2.2), ``normal`` with standard deviation ``initial_scale`` (D2L §3.4), and ``constant``,
-    which shows what symmetry does (D2L §5.4.1.3).
+    ``default`` is what `torch.nn.Linear` does: weights and biases uniform in ±1/√in (Kaiming-uniform with a =
+    √5, He et al. 2015). ``xavier_uniform`` ±√(6 / (in + out)) and ``xavier_normal`` with variance 2 / (in +
+    out) (Glorot & Bengio 2010; D2L §5.4.2.2), ``normal`` with standard deviation ``initial_scale`` (D2L
+    §3.4), and ``constant``, which shows what symmetry does (D2L §5.4.1.3).
     """
     draw: dict[InitializationName, Callable[[int, int], NDArray[np.float64]]] = {
         "default": lambda i, o: random.uniform(-1, 1, (o, i)) / math.sqrt(i),
@@ -183,7 +185,7 @@ def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) ->
     hidden, activation = hidden_layers(recipe)
     widths = (inputs, *hidden, recipe.outputs)
     weights: Weights = {}
-    for layer, (i, o) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (i, o) in enumerate(pairwise(widths)):
         weights[f"layers.{layer}.weight"] = draw[recipe.initialization](i, o).astype(np.float32)
         bias = random.uniform(-1, 1, o) / math.sqrt(i) if recipe.initialization == "default" else np.zeros(o)
         weights[f"layers.{layer}.bias"] = bias.astype(np.float32)
@@ -200,7 +202,8 @@ def hidden_layers(recipe: Linear) -> tuple[tuple[int, ...], ActivationName]:
 def as_sequential(recipe: Linear, weights: Weights) -> nn.Sequential:
     """Build the plain `torch.nn.Sequential` of one member, in evaluation mode.
 
-    Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row, output].
+    Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row,
+    output].
     """
     hidden, activation = hidden_layers(recipe)
     modules: list[nn.Module] = []
@@ -233,8 +236,8 @@ class Network:
 
     Notes
     -----
-    A head of one output is computed two wide, the second column 0: matrix libraries treat a product with a vector
-    differently in a batch of one, and a member's bits shall not depend on its company.
+    A head of one output is computed two wide, the second column 0: matrix libraries treat a product with a
+    vector differently in a batch of one, and a member's bits shall not depend on its company.
     """
 
     def __init__(
@@ -253,14 +256,18 @@ class Network:
         self.outputs, self.members, self.bfloat16 = outputs, members, bfloat16
         self.depth = len(hidden)
         self.activation = activation
-        self.empty = lambda *shape: torch.zeros(shape, dtype=dtype, device=device)
+        self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
         self._rooms: dict[int, _Workspace] = {}
+
+    def empty(self, *shape: int) -> Tensor:
+        """Zeros of the network's type, on its device."""
+        return torch.zeros(shape, **self._kind)
 
     def like_parameters(self) -> Parameters:
         """Zeros of the shape of all parameters, [member, …] each."""
         named: Parameters = {}
-        for layer, (i, o) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+        for layer, (i, o) in enumerate(pairwise(self.widths)):
             named[f"layers.{layer}.weight"] = self.empty(self.members, i, o)
             named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
             if self.activation == "prelu" and layer < self.depth:
@@ -319,7 +326,8 @@ class Network:
         Parameters
         ----------
         slope
-            Called with a tensor [member, row, output] to fill with dL/dprediction, L being a member's own loss.
+            Called with a tensor [member, row, output] to fill with dL/dprediction, L being a member's own
+            loss.
         """
         room = self._room
         delta = room.delta[self.depth]  # [member, row, out]; the padded output's column stays 0
@@ -405,7 +413,7 @@ def predict(
     mine = {name: value[member] for name, value in parameters.items()}
     mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
     blocks = []
-    for h in X.split(4096):  # [row, in]
+    for h in torch.split(X, 4096):  # [row, in]
         for layer in range(depth + 1):
             z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
             if layer == depth:

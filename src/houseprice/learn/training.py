@@ -1,8 +1,8 @@
 """The loop: members in batches, their epochs and steps, optimisers and schedules.
 
-`train_members` fits one recipe on every (fold, seed); `fit` takes any list of members. Members of equal layer shapes
-are trained as one `Network`, one thread a batch of them. What becomes of a member depends on its recipe, its fold's
-data and its seed alone: not on its batch, the order, or the number of threads.
+`train_members` fits one recipe on every (fold, seed); `fit` takes any list of members. Members of equal layer
+shapes are trained as one `Network`, one thread a batch of them. What becomes of a member depends on its
+recipe, its fold's data and its seed alone: not on its batch, the order, or the number of threads.
 """
 
 import math
@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,17 @@ from torch import Tensor
 
 from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
 from houseprice.errors import TrainingError, listing
+from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Streams, dropped_of_65536
-from houseprice.learn.network import Network, hidden_layers, initial_weights, loss_of, predict, weights_of
+from houseprice.learn.network import (
+    Network,
+    Parameters,
+    hidden_layers,
+    initial_weights,
+    loss_of,
+    predict,
+    weights_of,
+)
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "learning_rate_factor", "train_members"]
 
@@ -81,7 +90,8 @@ def fit(
     checkpoint_every: int = 10,
     record_health: bool = False,
 ) -> list[FittedMember]:
-    """Train any members, those of equal layer shapes as one tensor program; results are in the members' order.
+    """Train any members, those of equal layer shapes as one tensor program; results are in the members'
+    order.
 
     A member that diverges is marked (``diverged_epoch``); the others go on.
 
@@ -94,11 +104,12 @@ def fit(
     on_epoch
         Called after each epoch of each batch with the epochs done and their total, over all batches.
     memory
-        Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large as is
-        fast.
+        Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large
+        as is fast.
     checkpoints
-        A folder for the state of unfinished batches. A call with the same members, data and batches takes up what it
-        finds there, and ends with the bits that an undisturbed call ends with; then it clears what it stored.
+        A folder for the state of unfinished batches. A call with the same members, data and batches takes up
+        what it finds there, and ends with the bits that an undisturbed call ends with; then it clears what it
+        stored.
     checkpoint_every
         Epochs between two checkpoints of a batch.
     record_health
@@ -119,20 +130,22 @@ def fit(
     matrices = _matrices(members, place)
     shares = _shares(members, workers, place, memory)
     progress = _Progress(sum(members[share[0]].recipe.epochs for share in shares), on_epoch)
+    store = Checkpoints(checkpoints, members, shares, checkpoint_every) if checkpoints else None
     results: dict[int, FittedMember] = {}
 
-    def work(share: list[int]) -> None:
+    def work(number: int, share: list[int]) -> None:
         torch.set_num_threads(1)  # a thread a batch: the products of one step are too small to be shared out
         torch.set_flush_denormal(
             True
         )  # moments of idle units fade to denormals, which are slow; this thread's only
         with torch.inference_mode():
             batch = _Batch([members[i] for i in share], matrices, place, record_health)
-            results.update(zip(share, batch.run(progress, lambda _: None), strict=True))
+            fitted = batch.run(progress, store, number)
+        results.update(zip(share, fitted, strict=True))
 
     try:
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            jobs = [pool.submit(work, share) for share in shares]
+            jobs = [pool.submit(work, number, share) for number, share in enumerate(shares)]
             try:
                 for job in jobs:
                     job.result()
@@ -142,10 +155,12 @@ def fit(
                 raise
     finally:
         torch.set_num_threads(threads)
+    if store:
+        store.clear()
     return [results[i] for i in range(len(members))]
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Another batch failed, or the user interrupted: give up quietly."""
 
 
@@ -158,7 +173,7 @@ class _Progress:
 
     def advance(self, epochs: int = 1) -> None:
         if self.stop.is_set():
-            raise _Stopped
+            raise _StoppedError
         with self._lock:
             self._done += epochs
             if self._on_epoch and epochs:
@@ -195,8 +210,9 @@ def _shares(
 ) -> list[list[int]]:
     """Group the members that can be one tensor program, and cut each group into batches.
 
-    The members of a batch have the same recipe (but for `PER_MEMBER`) and as many steps an epoch. On a processor a
-    batch fits the cache, and there are enough for all threads; on a CUDA device it is the whole group.
+    The members of a batch have the same recipe (but for `PER_MEMBER`) and as many steps an epoch. On a
+    processor a batch fits the cache, and there are enough for all threads; on a CUDA device it is the whole
+    group.
     """
 
     def program(i: int) -> tuple[str, int]:
@@ -208,7 +224,7 @@ def _shares(
         indices = list(group)
         recipe = members[indices[0]].recipe
         widths = (max(members[i].data.X.shape[1] for i in indices), *hidden_layers(recipe)[0], recipe.outputs)
-        state = 4 * 4 * sum((i + 1) * o for i, o in zip(widths, widths[1:], strict=False))
+        state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
         size = len(indices)
         if device.type == "cpu":
             size = max(1, min(math.ceil(size / threads), _CACHE // state))
@@ -234,8 +250,8 @@ def _steps(member: Member) -> int:
 def learning_rate_factor(recipe: Linear, step: int, steps_per_epoch: int) -> float:
     """What the learning rate is multiplied by at a step, counted from 0 over all epochs.
 
-    A linear warm-up (Goyal et al. 2017); then, over the steps that remain: constant; or times ``step_factor`` every
-    ``step_epochs``; or half a cosine down to 0 (Loshchilov & Hutter 2017). See D2L §12.11.
+    A linear warm-up (Goyal et al. 2017); then, over the steps that remain: constant; or times ``step_factor``
+    every ``step_epochs``; or half a cosine down to 0 (Loshchilov & Hutter 2017). See D2L §12.11.
 
     >>> recipe = Linear(kind="linear", schedule="cosine", warmup_epochs=2, epochs=10)
     >>> [round(learning_rate_factor(recipe, step, 2), 3) for step in (0, 3, 4, 12, 19)]
@@ -254,8 +270,8 @@ def learning_rate_factor(recipe: Linear, step: int, steps_per_epoch: int) -> flo
 class _Optimizer:
     """SGD with momentum, Adam or AdamW over the members of a network, with each one's own settings.
 
-    torch's fused kernels pass over the memory once. They know one learning rate and one weight decay, so neighbours
-    with equal settings share a call.
+    torch's fused kernels pass over the memory once. They know one learning rate and one weight decay, so
+    neighbours with equal settings share a call.
     """
 
     def __init__(self, recipes: Sequence[Linear], network: Network) -> None:
@@ -333,19 +349,49 @@ class _Batch:
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
         self._inputs: dict[int, Tensor] = {}
 
-    def run(self, progress: _Progress, save: Callable[["_Batch"], object]) -> list[FittedMember]:
+    def run(self, progress: _Progress, store: Checkpoints | None, number: int) -> list[FittedMember]:
         """Train to the last epoch, or until every member has stopped."""
-        progress.advance(self.epoch)  # what a checkpoint brought
-        while self.epoch < self.recipe.epochs and not self.records["stopped"].all():
+        if store and (saved := store.load(number)):
+            self._restore(*saved)
+        epochs = self.recipe.epochs
+        progress.advance(self.epoch)
+        while self.epoch < epochs and not self.records["stopped"].all():
             self._train()
             self._look()
             self.epoch += 1
-            save(self)
+            if store and store.due(self.epoch, epochs):
+                store.save(number, *self._state())
             progress.advance()
-        progress.advance(self.recipe.epochs - self.epoch)
+        progress.advance(epochs - self.epoch)
         return [self._result(m) for m in range(len(self.members))]
 
-    # one epoch ------------------------------------------------------------------------------------------------
+    def _tensors(self) -> Parameters:
+        """All tensors that training changes, by name."""
+        kinds = {
+            "parameters": self.network.parameters,
+            "momentum": self.optimizer.momentum,
+            "square": self.optimizer.square,
+            "averaged": self.averaged,
+            "best": self.best,
+        }
+        named = {f"{kind}.{name}": t for kind, tensors in kinds.items() for name, t in tensors.items()}
+        return {**named, "steps": self.optimizer.steps}
+
+    def _state(self) -> tuple[Arrays, dict[str, Any]]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+        streams = [streams.state() for streams in self.streams]
+        return {**arrays, **self.records}, {"epoch": self.epoch, "streams": streams}
+
+    def _restore(self, arrays: Arrays, header: dict[str, Any]) -> None:
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
+        self.records = {name: arrays[name] for name in self.records}
+        for streams, state in zip(self.streams, header["streams"], strict=True):
+            streams.restore(state)
+        self.epoch = header["epoch"]
+
+    # one epoch
+    # ------------------------------------------------------------------------------------------------
 
     def _train(self) -> None:
         size = self.recipe.batch_size
@@ -370,7 +416,7 @@ class _Batch:
                 )
 
     def _draw_batches(self) -> tuple[Tensor, Tensor]:
-        """Shuffle: rows [step, member, row] of the members' own matrices, and targets [step, member, row, output]."""
+        """Shuffle: rows of the members' matrices [step, member, row], and targets [step, member, row, output]."""
         recipe, places = self.recipe, self.steps * self.recipe.batch_size
         order = np.zeros((len(self.members), places), np.int64)
         targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
@@ -445,7 +491,8 @@ class _Batch:
             torch.index_select(X, 0, order[part].reshape(-1), out=inputs[part].flatten(0, 1)[:, : X.shape[1]])
         return inputs
 
-    # after an epoch -------------------------------------------------------------------------------------------
+    # after an epoch
+    # -------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Evaluate the members, remember the best weights, and stop those that are done."""
