@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from houseprice.config import MLP, Linear
 from houseprice.errors import StorageError
@@ -52,14 +51,14 @@ def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weight
     """
     tensors, header = _read(path)
     try:
-        adapter: TypeAdapter[Linear | MLP] = TypeAdapter(MLP if "hidden" in header["recipe"] else Linear)
-        recipe = adapter.validate_json(json.dumps(header["recipe"]))
+        kind = MLP if header["recipe"]["kind"] == "mlp" else Linear
+        recipe = kind.model_validate(header["recipe"], strict=False)  # JSON knows no tuples
         weights: dict[tuple[int, int], Weights] = {}
         for name, value in tensors.items():
             fold, seed, parameter = name.split(".", 2)
             key = int(fold.removeprefix("fold")), int(seed.removeprefix("seed"))
             weights.setdefault(key, {})[parameter] = value
-    except (KeyError, ValueError, ValidationError) as error:
+    except (KeyError, ValueError) as error:
         raise StorageError(f"{path}: holds no weights of this program ({error}); train again") from error
     return recipe, weights
 
@@ -122,7 +121,7 @@ class Checkpoints:
 def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], header: Mapping[str, Any]) -> None:
     from safetensors.numpy import save
 
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = save(contiguous, metadata={_HEADER: json.dumps(header)})
     write_atomically(path, lambda file: file.write(content))
 

@@ -55,7 +55,7 @@ class FittedMember:
     test_predictions: NDArray[np.float64]
     """[n_test]"""
     train_losses: NDArray[np.float64]
-    """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN where not asked for"""
+    """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN: not asked for"""
     valid_losses: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights

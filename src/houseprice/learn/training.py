@@ -9,7 +9,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def fit(
         with ThreadPoolExecutor(max_workers=workers) as pool:
             jobs = [pool.submit(work, number, share) for number, share in enumerate(shares)]
             try:
-                for job in jobs:
+                for job in as_completed(jobs):
                     job.result()
             except BaseException:
                 progress.stop.set()
@@ -181,7 +181,10 @@ class _Progress:
 
 
 def _device(name: str) -> torch.device:
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f"device {name}: unknown; use auto, cpu, cuda or cuda:1") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TrainingError(
             f"device {name}: this machine has {torch.cuda.device_count()} of them; use cpu or auto"
@@ -416,7 +419,7 @@ class _Batch:
                 )
 
     def _draw_batches(self) -> tuple[Tensor, Tensor]:
-        """Shuffle: rows of the members' matrices [step, member, row], and targets [step, member, row, output]."""
+        """Shuffle: rows of the matrices [step, member, row], and targets [step, member, row, output]."""
         recipe, places = self.recipe, self.steps * self.recipe.batch_size
         order = np.zeros((len(self.members), places), np.int64)
         targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
