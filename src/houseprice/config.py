@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -43,6 +44,14 @@ class MirrorFile(Table):
     url: str
     sha1: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
+    @field_validator("url")
+    @classmethod
+    def _is_on_the_web(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("not an http or https address")
+        return url
+
 
 class Ingest(Table):
     """``[ingest]``: how the raw files are found and read."""
@@ -63,6 +72,13 @@ class Ingest(Table):
     """The competition's name for the Kaggle client."""
     sample: bool = False
     """Whether the built-in sample of House Prices stands in when no source can be reached."""
+
+    @field_validator("mirror")
+    @classmethod
+    def _both_or_none(cls, mirror: dict[str, MirrorFile]) -> dict[str, MirrorFile]:
+        if len(mirror) == 1:
+            raise ValueError("a mirror has both train.csv and test.csv")
+        return mirror
 
 
 class Folds(Table):
@@ -85,6 +101,13 @@ class Ordinal(Table):
 
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
     order: Annotated[tuple[str, ...], Field(min_length=2)]
+
+    @field_validator("order")
+    @classmethod
+    def _each_label_once(cls, order: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({label for label in order if order.count(label) > 1}):
+            raise ValueError(f"labels stand twice in the order: {', '.join(repeated)}")
+        return order
 
 
 class Features(Table):
@@ -142,18 +165,83 @@ class Experiment(Table):
     """Predictions in natural units are raised to this, before the metric sees them."""
 
 
+LossName = Literal["squared", "huber", "absolute", "pinball", "binary_cross_entropy", "cross_entropy"]
+ActivationName = Literal["relu", "prelu", "leaky_relu", "sigmoid", "tanh", "gelu", "silu", "selu", "mish"]
+InitializationName = Literal["default", "xavier_uniform", "xavier_normal", "normal", "constant"]
+
+
 class Linear(Experiment):
-    """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5)."""
+    """``kind = "linear"``: a linear model by minibatch gradient descent (D2L §3.5).
+
+    Members that the engine trains as one tensor program share every key but those of `PER_MEMBER`.
+    """
 
     kind: Literal["linear"]
+    loss: LossName = "squared"
+    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.network.Loss`)."""
+    huber_delta: Positive = 1.0
+    """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Of ``pinball`` alone: the quantile that is estimated (Koenker & Bassett 1978)."""
+    classes: Annotated[int, Field(ge=2)] = 2
+    """Of the two cross-entropies alone: the target holds the classes 0, 1, …, classes - 1 (D2L §4.1)."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """D2L §12.4 and §12.6 (SGD with momentum), §12.10 (Adam), Loshchilov & Hutter 2019 (AdamW)."""
     learning_rate: Positive = 1e-3
     momentum: Rate = 0.0
     """Of ``sgd`` alone."""
     weight_decay: NonNegative = 0.0
-    """Never on biases. Coupled (an L2 term of the loss) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
+    """Coupled (an L2 term of the loss, D2L §3.7) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
+    decay_biases: bool = False
+    """Whether weight decay falls on biases and PReLU's slopes too, as with ``torch.optim``'s defaults."""
+    l1: NonNegative = 0.0
+    """Factor of the weights' summed absolute values, added to the loss (D2L §3.7); never on biases."""
+    label_noise: NonNegative = 0.0
+    """Regression: standard deviation of the noise added to fitted targets. Classes: the share drawn anew."""
+    input_dropout: Rate = 0.0
+    """Share of the inputs that are dropped at each step (D2L §5.6)."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """How the learning rate changes (D2L §12.11)."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate first rises linearly from 0."""
+    step_epochs: Count = 30
+    """Of ``step`` alone: every so many epochs the learning rate is multiplied by ``step_factor``."""
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip_norm: Positive | None = None
+    """A member's gradient whose norm over all its parameters exceeds this is scaled down to it (D2L §9.5)."""
+    ema: Rate = 0.0
+    """Decay per step of the moving average of weights that predicts in their place; 0: none (Polyak 1992)."""
+    patience: Count | None = None
+    """Early stopping: epochs without a better loss on the inner split until a member stops (D2L §5.5)."""
+    inner_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the fitted rows that early stopping sets aside. The validation fold is never looked at."""
+    initialization: InitializationName = "default"
+    """Of weights; biases start at 0, with ``default`` as `torch.nn.Linear` draws them (D2L §5.4, §6.3)."""
+    initial_scale: Positive = 0.01
+    """Standard deviation of ``normal``, or the value of ``constant``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products in training; everything else, and every prediction, is float32."""
     batch_size: Count = 64
     epochs: Count = 100
+    curve_every: Count = 1
+    """Learning curves have a point every so many epochs, and at the last."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model predicts for a row: one, or with ``cross_entropy`` one for each class."""
+        return self.classes if self.loss == "cross_entropy" else 1
+
+    @model_validator(mode="after")
+    def _one_logit_two_classes(self) -> "Linear":
+        if self.loss == "binary_cross_entropy" and self.classes != 2:
+            raise ValueError(f"classes: {self.classes}, but binary_cross_entropy has 2; use cross_entropy")
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> "Linear":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs: {self.warmup_epochs} of {self.epochs} epochs; train one after it")
+        return self
 
 
 class MLP(Linear):
@@ -161,9 +249,11 @@ class MLP(Linear):
 
     kind: Literal["mlp"]  # type: ignore[assignment]
     hidden: tuple[Count, ...] = (256, 256)
-    activation: Literal["relu", "tanh", "sigmoid", "gelu", "silu"] = "relu"
+    """Width of each hidden layer; none at all makes the model linear."""
+    activation: ActivationName = "relu"
+    """Behind each hidden layer (`houseprice.learn.network.ACTIVATIONS`; D2L §5.1)."""
     dropout: Rate | tuple[Rate, ...] = 0.0
-    """One rate for all hidden layers, or one for each."""
+    """One rate for all hidden layers, or one for each (D2L §5.6)."""
 
     @model_validator(mode="after")
     def _one_rate_a_layer(self) -> "MLP":
@@ -175,6 +265,10 @@ class MLP(Linear):
     def dropout_rates(self) -> tuple[float, ...]:
         """The dropout rate behind each hidden layer."""
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
+
+
+PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "dropout")
+"""Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""
 
 
 class Ridge(Experiment):
@@ -232,6 +326,8 @@ class Competition(Table):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Competition":
+        if self.id == self.target:
+            raise ValueError(f"id and target name the same column, {self.id!r}")
         for name, experiment in self.experiments.items():
             _known(experiment.features, self.features, f"experiments.{name}.features")
             _known(experiment.folds, self.folds, f"experiments.{name}.folds")
@@ -297,7 +393,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for override in overrides:
         _override(document, override)
-    competition = competition_from_json(document, str(path))
+    competition = competition_from_json(document, " --set ".join([str(path), *overrides]))
     if competition.name != path.parent.name:
         raise ConfigError(
             f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
@@ -325,13 +421,10 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not equals or not all(steps):
         raise ConfigError(f"--set {override}: write key=value, such as mlp.weight_decay=0.01")
     if steps[0] not in Competition.model_fields:
-        section = next((s for s in ("experiments", "ensembles") if steps[0] in document.get(s, {})), None)
+        tables = {name: document[name] for name in ("experiments", "ensembles") if isinstance(document.get(name), dict)}
+        section = next((name for name, table in tables.items() if steps[0] in table), None)
         if section is None:
-            known = [
-                *document.get("experiments", {}),
-                *document.get("ensembles", {}),
-                *Competition.model_fields,
-            ]
+            known = [*(name for table in tables.values() for name in table), *Competition.model_fields]
             raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
         steps = [section, *steps]
     try:
@@ -360,7 +453,15 @@ def _complaint(source: str, detail: dict[str, Any]) -> str:
     steps = [str(step) for step in detail["loc"]]
     if len(steps) > 2 and steps[0] == "experiments":
         del steps[2]  # the kind, which pydantic names between the experiment and its key
+    steps = [step for step in steps if not step.startswith(("constrained-", "tuple["))]  # nor the branches of a union
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "union_tag_invalid":
+        kinds = re.findall(r"'(\w+)'", detail["ctx"]["expected_tags"])
+        message = f"unknown kind {detail['ctx']['tag']!r}; {nearest(detail['ctx']['tag'], kinds)}"
+    elif detail["type"] == "union_tag_not_found":
+        message = "kind: Field required"
+    for python, toml in (("valid tuple", "list"), ("Tuple", "List"), ("valid dictionary", "table")):
+        message = message.replace(python, toml)
     where = f"{source}: " + (".".join(steps) + ": " if steps else "")
     scalar = isinstance(detail["input"], str | int | float | bool)
     return f"{where}{message}" + (f" (it is {detail['input']!r})" if scalar else "")

@@ -18,34 +18,33 @@ class ConsoleListener:
         print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Callable[[], None]]:
-        """Show how many of ``total`` steps are done; the function given to the block counts one."""
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Show how far something long is; the function given to the block takes the steps done and their total."""
         show = self._bar if sys.stderr.isatty() else self._lines
-        with show(title, total) as advance:
-            yield advance
+        with show(title) as report:
+            yield report
 
     @contextmanager
-    def _bar(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+    def _bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(title, total=total)
-            yield lambda: progress.advance(task)
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
     @contextmanager
-    def _lines(self, title: str, total: int) -> Iterator[Callable[[], None]]:
-        done, last_line = 0, time.monotonic()
+    def _lines(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        last_line = time.monotonic()
 
-        def advance() -> None:
-            nonlocal done, last_line
-            done += 1
+        def report(done: int, total: int) -> None:
+            nonlocal last_line
             if time.monotonic() - last_line >= self.seconds_between_lines:
                 last_line = time.monotonic()
                 self.say(f"{title}: {done} of {total}")
 
-        yield advance
+        yield report
 
 
 def print_json(document: Any) -> None:

@@ -94,18 +94,12 @@ def train(plan: Plan, experiment: str) -> "Run":
     finished = workspace.store.members_of(stage)
 
     def compute(frames: "Tables", matrices: "FeatureSet") -> "Run":
-        from threadpoolctl import threadpool_limits
-
         from houseprice.data.folds import make_folds
-        from houseprice.learn.crossval import cross_validate, epochs_to_go
+        from houseprice.learn.crossval import cross_validate
         from houseprice.metrics import METRICS
 
         fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-        to_go = epochs_to_go(recipe, fold_of_row, finished)
-        with (
-            threadpool_limits(competition.threads),
-            workspace.listener.progress(stage.slot, to_go) as on_epoch,
-        ):
+        with workspace.listener.progress(stage.slot) as on_progress:
             return cross_validate(
                 experiment,
                 recipe,
@@ -116,7 +110,8 @@ def train(plan: Plan, experiment: str) -> "Run":
                 device=workspace.device,
                 threads=competition.threads,
                 finished=finished,
-                on_epoch=on_epoch,
+                checkpoints=finished.folder,
+                on_progress=on_progress,
             )
 
     def summarize(run: "Run") -> dict[str, Any]:
@@ -130,7 +125,7 @@ def train(plan: Plan, experiment: str) -> "Run":
     try:
         run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     except KeyboardInterrupt:
-        workspace.listener.say(f"{stage.slot}: interrupted; {len(finished)} finished members are kept")
+        workspace.listener.say(f"{stage.slot}: interrupted; what is finished is kept")
         raise
     finished.remove()
     _record(plan, stage, "run", experiment)
@@ -276,7 +271,7 @@ def reproduce(workspace: Workspace, path: Path) -> str:
     differing = differences(manifest, environment(make_plan(recorded)))
     if any(name.startswith("raw_sha256") for name in differing):
         raise SubmissionError(
-            f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: houseprice ingest --source DIR"
+            f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: ingest --source DIR"
         )
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
         rebuilt_in = replace(recorded, root=Path(scratch))

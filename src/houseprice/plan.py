@@ -18,8 +18,8 @@ class Listener(Protocol):
     def say(self, text: str) -> None:
         """Take one line for a person."""
 
-    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """Begin something of ``total`` steps; the returned function is called after each."""
+    def progress(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Begin something long; the function given to the block takes the steps done and their total."""
 
 
 class Silence:
@@ -28,9 +28,9 @@ class Silence:
     def say(self, text: str) -> None:
         """Drop the line."""
 
-    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+    def progress(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         """Count nothing."""
-        return nullcontext(lambda: None)
+        return nullcontext(lambda done, total: None)
 
 
 @dataclass(frozen=True)

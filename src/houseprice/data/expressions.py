@@ -2,14 +2,15 @@
 
 An expression may use numbers, text in comparisons, column names (``1stFlrSF`` too, and any other name between
 backticks: ```Lot Area```), ``+ - * / **``, comparisons, ``and or not``, and the functions ``log1p(x)``,
-``clip(x, low, high)`` and ``isna(x)``. Everything else is refused before anything is computed: no attributes, no
-subscripts, no other calls, so an expression can reach nothing but the columns.
+``clip(x, low, high)`` and ``isna(x)``. Everything else is refused: no attributes, no subscripts, no other calls. Python
+only parses an expression and never runs it, so it can reach nothing but the columns.
 """
 
 import ast
 import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,9 +105,12 @@ class _Evaluation:
             raise ConfigError(
                 f"{self.where}: not an expression ({type(error).__name__}). Check brackets and operators."
             ) from error
-        with np.errstate(all="ignore"):
-            values = self._value(tree.body)
-        if isinstance(values, str) or (isinstance(values, pd.Series) and isinstance(values.dtype, pd.StringDtype)):
+        try:
+            with np.errstate(all="ignore"):
+                values = self._value(tree.body)
+        except RecursionError as error:
+            raise ConfigError(f"{self.where[:80]}…: nested too deeply. Split it into several columns.") from error
+        if _is_text(values):
             raise ConfigError(
                 f"{self.where}: gives text; a derived column is a number. Compare the text: `column == 'label'`."
             )
@@ -129,8 +133,12 @@ class _Evaluation:
 
     def _value(self, node: ast.expr) -> Any:
         match node:
-            case ast.Constant(value=bool() | int() | float() | str() as value):
-                return value
+            case ast.Constant(value=str(text)):
+                return text
+            case ast.Constant(value=int() | float() as number):
+                if number > sys.float_info.max:
+                    raise ConfigError(f"{self.where}: a number in it is too large. Numbers go up to 1.8e308.")
+                return np.float64(number)  # whose arithmetic is that of columns: no complex numbers, no exceptions
             case ast.Name(id=placeholder):
                 return self._column(placeholder)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
@@ -149,6 +157,8 @@ class _Evaluation:
                 return self._arithmetic(left, op, right)
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 return self._comparison(left, op, right)
+            case ast.Compare(ops=[_, _, *_]):
+                raise ConfigError(f"{self.where}: a chained comparison. Write `a < b and b < c`.")
             case ast.Call(func=ast.Name(id="log1p"), args=[x], keywords=[]):
                 return np.log1p(self._number(x))
             case ast.Call(func=ast.Name(id="isna"), args=[x], keywords=[]):
@@ -161,35 +171,36 @@ class _Evaluation:
 
     def _arithmetic(self, left: ast.expr, op: ast.operator, right: ast.expr) -> Any:
         a, b = self._number(left), self._number(right)
-        if isinstance(op, ast.Pow) and not (np.isscalar(b) and abs(float(b)) <= _MAX_EXPONENT):  # type: ignore[arg-type]
+        if isinstance(op, ast.Pow) and not (isinstance(b, float) and abs(b) <= _MAX_EXPONENT):
             raise ConfigError(f"{self.where}: an exponent is a number between -{_MAX_EXPONENT} and {_MAX_EXPONENT}.")
-        try:
-            return _ARITHMETIC[type(op)](a, b)
-        except (ZeroDivisionError, OverflowError) as error:  # between two constants; columns give gaps
-            raise ConfigError(f"{self.where}: {error}.") from error
+        result = _ARITHMETIC[type(op)](a, b)
+        if np.isscalar(result) and not np.isfinite(result):  # of two constants; in columns it gives gaps
+            raise ConfigError(f"{self.where}: {ast.unparse(left)} and {ast.unparse(right)} give no finite number.")
+        return result
 
     def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Any:
         a, b = self._value(left), self._value(right)
-        try:
-            outcome = _COMPARISONS[type(op)](a, b)
-        except TypeError as error:
-            raise ConfigError(f"{self.where}: compares text with a number.") from error
-        known = ~(pd.isna(a) | pd.isna(b)) if isinstance(outcome, pd.Series) else True
-        return (outcome.fillna(False) & known).astype(np.float64) if isinstance(outcome, pd.Series) else float(outcome)
+        if _is_text(a) != _is_text(b):
+            raise ConfigError(
+                f"{self.where}: compares text with a number. Text stands in quotes, a number does not; a column with "
+                "an order is a number."
+            )
+        outcome = _COMPARISONS[type(op)](a, b)
+        return (outcome & pd.notna(a) & pd.notna(b)) * 1.0
 
     def _number(self, node: ast.expr) -> Any:
         value = self._value(node)
-        if isinstance(value, str) or (isinstance(value, pd.Series) and isinstance(value.dtype, pd.StringDtype)):
+        if _is_text(value):
             what = self.names.get(getattr(node, "id", ""), value if isinstance(value, str) else "text")
             raise ConfigError(
                 f"{self.where}: {what!r} is text, and is used as a number. Give the column an order or a number."
             )
-        return float(value) if isinstance(value, int) else value
+        return value
 
     def _truth(self, node: ast.expr) -> Any:
         """1.0 where the value is neither 0 nor a gap."""
         value = self._number(node)
-        return ((value != 0) & ~pd.isna(value)) * 1.0
+        return ((value != 0) & pd.notna(value)) * 1.0
 
     def _column(self, placeholder: str) -> pd.Series:
         name = self.names.get(placeholder)
@@ -198,3 +209,7 @@ class _Evaluation:
         if name not in self.columns:
             raise ConfigError(f"{self.where}: no column {name!r}; {nearest(name, list(self.columns))}")
         return self.columns[name]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or isinstance(getattr(value, "dtype", None), pd.StringDtype)

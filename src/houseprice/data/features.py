@@ -166,8 +166,8 @@ class NumberColumn:
     clip: float | None
     indicator: bool
 
-    def transform(self, values: pd.Series) -> dict[str, NDArray[np.float64]]:
-        """Output columns, each [n_rows], by name."""
+    def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names."""
         numbers = values.to_numpy(np.float64)
         gaps = np.isnan(numbers)
         if self.log1p:
@@ -175,9 +175,9 @@ class NumberColumn:
         numbers = (np.where(gaps, self.fill, numbers) - self.mean) / self.std
         if self.clip is not None:
             numbers = numbers / np.sqrt(1 + np.square(numbers / self.clip))
-        output = {self.name: numbers}
+        output = [(self.name, numbers)]
         if self.indicator:
-            output[f"{self.name}_missing"] = gaps.astype(np.float64)
+            output.append((f"{self.name}_missing", gaps * 1.0))
         return output
 
 
@@ -190,15 +190,15 @@ class CategoryColumn:
     lumps_rare: bool
     marks_gaps: bool
 
-    def transform(self, values: pd.Series) -> dict[str, NDArray[np.float64]]:
-        """Output columns, each [n_rows], by name. A label not seen in fitting is rare, or else all zeros."""
-        codes = pd.Categorical(values, categories=list(self.labels)).codes
+    def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names. A label not seen in fitting is rare, or else all zeros."""
+        codes = pd.Index(self.labels, dtype="str").get_indexer(values)  # -1 for gaps and unseen labels
         gaps = values.isna().to_numpy()
-        output = {f"{self.name}_{label}": (codes == code) * 1.0 for code, label in enumerate(self.labels)}
+        output = [(f"{self.name}_{label}", (codes == code) * 1.0) for code, label in enumerate(self.labels)]
         if self.lumps_rare:
-            output[f"{self.name}_{RARE}"] = ((codes == -1) & ~gaps) * 1.0
+            output.append((f"{self.name}_{RARE}", ((codes == -1) & ~gaps) * 1.0))
         if self.marks_gaps:
-            output[f"{self.name}_{GAP}"] = gaps * 1.0
+            output.append((f"{self.name}_{GAP}", gaps * 1.0))
         return output
 
 
@@ -238,8 +238,8 @@ class Preprocessor:
         output: dict[str, NDArray[np.float64]] = {}
         columns: tuple[NumberColumn | CategoryColumn, ...] = (*self.numbers, *self.categories)
         for column in columns:
-            for name, values in column.transform(frame[column.name]).items():
-                while name in output:  # label "Pave" of column Alley beside a column Alley_Pave
+            for name, values in column.transform(frame[column.name]):
+                while name in output:  # label "Pave" of Alley and a column Alley_Pave; a label "nan" and gaps
                     name += "'"
                 output[name] = values
         return output
@@ -288,13 +288,17 @@ def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> Number
             known = np.log1p(known)
         mean, std = float(known.mean()), float(known.std())
     if not len(known):
-        mean = 0.0
+        mean, std = 0.0, 1.0
+    elif known.min() == known.max():  # rounding may give a standard deviation of 1e-17 here
+        mean, std = float(known.iloc[0]), 1.0
+    if not np.isfinite([mean, std]).all():
+        raise DataError(f"features: numbers too large to standardise in column {values.name!r}. Rescale or drop it.")
     return NumberColumn(
         name=str(values.name),
         log1p=bool(skewed),
         fill=float(known.median()) if recipe.impute == "median" and len(known) else mean,
         mean=mean,
-        std=std if std > 0 else 1.0,
+        std=std,
         clip=recipe.clip,
         indicator=recipe.missing_indicators and len(known) < len(values),
     )

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +24,11 @@ from typing import Any, Literal
 
 from houseprice.config import Competition, MirrorFile
 from houseprice.data.sample import sample_files
-from houseprice.data.tables import read_tables
-from houseprice.errors import DataError, DownloadError, HousePriceError
-from houseprice.files import sha256_of, storing, write_text
+from houseprice.data.tables import SAMPLE, read_tables
+from houseprice.errors import DataError, DownloadError
+from houseprice.files import storing, write_atomically, write_text
 
-FILES = ("train.csv", "test.csv", "sample_submission.csv")
+FILES = ("train.csv", "test.csv", SAMPLE)
 SAMPLE_BANNER = (
     "*** BUILT-IN SAMPLE: synthetic houses, not the competition's data. Scores mean nothing and the entry can't be "
     "uploaded. For the real thing: houseprice ingest --source DIR ***"
@@ -74,90 +75,91 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
     DownloadError
         If nothing can be reached and the competition has no built-in sample.
     """
+    if raw.is_symlink():
+        raw = raw.resolve()  # replaced where it lies
     replaced = raw.with_name("raw.replaced")
-    if replaced.exists() and not raw.exists():  # a run was killed between the two renames of `_store`
-        replaced.rename(raw)
+    if replaced.exists():  # a run was killed in the middle of `_store`
+        if raw.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            replaced.rename(raw)
     if source is not None:
-        return _store(raw, "local", source.resolve().name, _read_folder(source), competition, say)
-    if (raw / "train.csv").exists():
-        return _recorded(raw, say)
-    return _store(raw, *_fetch(competition, say), competition, say)
+        provenance = _store(raw, "local", source.resolve().name, _read_folder(source), competition, say)
+    elif any((raw / name).exists() for name in FILES):
+        provenance = _found(raw, competition, say)
+    else:
+        provenance = _store(raw, *_fetch(competition, say), competition, say)
+    if provenance.source == "sample":
+        say(SAMPLE_BANNER)
+    return provenance
 
 
 def read_raw(raw: Path) -> dict[str, bytes]:
-    """The bytes of the three raw files, by name."""
+    """The bytes of the raw files, by name."""
     return _read_folder(raw)
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
-    """The three files of a folder; a sample submission is made where there is none, as the mirror has none."""
+    """The files of a folder; the sample submission may be absent, as it is on the mirror."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. Give --source the folder that holds {', '.join(FILES)}.")
     files = {}
-    for name in FILES[:2]:
+    for name in FILES:
         path = folder / name
         try:
             files[name] = path.read_bytes()
         except FileNotFoundError as error:
-            raise DataError(
-                f"{path}: no such file. Put the competition's {name} there, or give another --source."
-            ) from error
+            if name != SAMPLE:
+                raise DataError(
+                    f"{path}: no such file. Put the competition's {name} there, or give another --source."
+                ) from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}. Make it a readable file.") from error
-    sample = folder / FILES[2]
-    if sample.exists():
-        files[FILES[2]] = sample.read_bytes()
     return files
 
 
-def _recorded(raw: Path, say: Say) -> Provenance:
-    """The provenance of files that lie in ``raw/``; files put there by hand are recorded as local."""
+def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
+    """The provenance of the files that lie in ``raw/``, checked; files put there by hand are recorded as local."""
+    lying = _read_folder(raw)
+    files = _completed(lying, competition, say)
+    if SAMPLE not in lying:
+        write_atomically(raw / SAMPLE, lambda file: file.write(files[SAMPLE]))
     path = raw / "provenance.json"
-    hashes = {name: sha256_of(raw / name) for name in FILES if (raw / name).exists()}
-    if absent := [name for name in FILES[:2] if name not in hashes]:
-        raise DataError(
-            f"{raw / absent[0]}: no such file. Put the competition's {absent[0]} there, or give --source DIR."
-        )
+    found = _provenance("local", "found in raw/", files, competition)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        provenance = Provenance(document["source"], document["origin"], document["files"])
-        if provenance.hashes == hashes:
-            return provenance
+        recorded = Provenance(document["source"], document["origin"], document["files"])
+        if recorded.files == found.files:
+            return recorded
         say(f"{raw}: its files are not those that provenance.json records; taken as local files")
     except FileNotFoundError:
         say(f"{raw}: files found without provenance.json; taken as local files")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"{path}: not readable ({error!r}); the files are taken as local files")
-    sizes = {name: (raw / name).stat().st_size for name in hashes}
-    files = {name: {"size": sizes[name], "sha256": hashes[name]} for name in hashes}
-    provenance = Provenance("local", "found in raw/", files)
-    write_text(path, _as_json(provenance))
-    return provenance
+    write_text(path, _as_json(found))
+    return found
 
 
 def _store(
-    raw: Path, source: Source, origin: str, files: dict[str, bytes], competition: Competition, say: Say
+    raw: Path, source: Source, origin: str, files: Mapping[str, bytes], competition: Competition, say: Say
 ) -> Provenance:
-    """Check new files, then put them in the place of ``raw/`` as a whole."""
-    if FILES[2] not in files:
-        files[FILES[2]] = _blank_submission(files, competition)
-        say(f"{FILES[2]}: not found; made from the ids of test.csv")
-    for notice in read_tables(files, competition).notices:
-        say(notice)
-    entries = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    provenance = Provenance(source, origin, entries)
-    if (raw / "train.csv").exists():
-        before = _recorded(raw, say)
-        if before == provenance:
-            return provenance
-        if before.hashes != provenance.hashes:
-            say(f"{raw}: replacing the files that came from {before.source} ({before.origin})")
+    """Check new files, then put them in the place of ``raw/`` as a whole; what else lies there is kept."""
+    files = _completed(files, competition, say)
+    provenance = _provenance(source, origin, files, competition)
+    new = {**files, "provenance.json": _as_json(provenance).encode()}
+    old = {name: (raw / name).read_bytes() for name in new if (raw / name).is_file()}
+    if old == new:
+        return provenance
+    if changed := [name for name in files if name in old and old[name] != new[name]]:
+        say(f"{raw}: replacing {', '.join(changed)} by those of {origin}")
     with storing(raw):
         raw.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".raw.", dir=raw.parent))
         try:
+            if raw.is_dir():
+                shutil.copytree(raw, staged, symlinks=True, ignore=shutil.ignore_patterns(*new), dirs_exist_ok=True)
             staged.chmod(0o755)
-            for name, data in {**files, "provenance.json": _as_json(provenance).encode()}.items():
+            for name, data in new.items():
                 (staged / name).write_bytes(data)
             replaced = raw.with_name("raw.replaced")
             if raw.exists():
@@ -170,18 +172,33 @@ def _store(
     return provenance
 
 
-def _as_json(provenance: Provenance) -> str:
-    return json.dumps(asdict(provenance), indent=2) + "\n"
-
-
-def _blank_submission(files: Mapping[str, bytes], competition: Competition) -> bytes:
-    """A sample submission for a source that has none: the ids of test.csv, each with 0."""
-    rows = csv.DictReader(io.StringIO(files["test.csv"].decode("utf-8-sig", errors="replace"), newline=""))
+def _completed(files: Mapping[str, bytes], competition: Competition, say: Say) -> dict[str, bytes]:
+    """The files, checked in full; a sample submission is made from the ids of the test file where there is none."""
+    tables = read_tables(files, competition)
+    for notice in tables.notices:
+        say(notice)
+    if SAMPLE in files:
+        return dict(files)
+    say(f"{SAMPLE}: not found; made from the ids of test.csv")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([competition.id, competition.target])
-    writer.writerows([row[competition.id], 0] for row in rows if competition.id in row)
-    return text.getvalue().encode()
+    writer.writerows([row_id, 0] for row_id in tables.sample_ids)
+    return {**files, SAMPLE: text.getvalue().encode()}
+
+
+def _provenance(source: Source, origin: str, files: Mapping[str, bytes], competition: Competition) -> Provenance:
+    """Describe files; those of a folder are the built-in sample if their houses are, however they came there."""
+    if source == "local" and competition.ingest.sample and files["train.csv"] == sample_files()["train.csv"].encode():
+        source = "sample"
+    sizes_and_sums = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    }
+    return Provenance(source, origin, sizes_and_sums)
+
+
+def _as_json(provenance: Provenance) -> str:
+    return json.dumps(asdict(provenance), indent=2) + "\n"
 
 
 def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, bytes]]:
@@ -196,7 +213,7 @@ def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, b
     if rules.kaggle and _kaggle_is_configured():
         try:
             return "kaggle", rules.kaggle, _download_with_kaggle(rules.kaggle)
-        except HousePriceError as error:
+        except DownloadError as error:
             reasons.append(str(error))
     if not rules.sample:
         raise DownloadError(
@@ -206,12 +223,13 @@ def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, b
         )
     for reason in reasons:
         say(reason)
-    say(SAMPLE_BANNER)
     return "sample", "houseprice.data.sample", {name: text.encode() for name, text in sample_files().items()}
 
 
 def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadline: float = 120.0) -> bytes:
     """Download one file and check its SHA-1.
+
+    A proxy of the environment (``http_proxy``, ``no_proxy``) is used.
 
     Parameters
     ----------
@@ -235,7 +253,7 @@ def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadl
         try:
             data = _get(file.url, timeout, deadline)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            reason = str(error) or type(error).__name__
             if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                 break
             continue
@@ -249,7 +267,7 @@ def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadl
 def _get(url: str, timeout: float, deadline: float) -> bytes:
     start, pieces = time.monotonic(), []
     with urllib.request.urlopen(url, timeout=timeout) as answer:
-        while piece := answer.read(1 << 16):
+        while piece := answer.read1(1 << 16):  # what has arrived: `read` would wait for all of it
             pieces.append(piece)
             if time.monotonic() - start > deadline:
                 raise TimeoutError(f"not complete after {deadline:.0f} s")
@@ -259,6 +277,9 @@ def _get(url: str, timeout: float, deadline: float) -> bytes:
 def _check_online(url: str, timeout: float) -> None:
     """Find out within ``timeout`` whether the host can be reached; a name look-up alone may hang far longer."""
     parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.netloc):
+        parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}")
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     outcome: list[str] = []
 
@@ -285,6 +306,7 @@ def _kaggle_is_configured() -> bool:
 
 def _download_with_kaggle(name: str) -> dict[str, bytes]:
     """The files of a competition through the Kaggle client, which is a program of its own."""
+    _check_online("https://www.kaggle.com", timeout=4.0)  # the client itself would try for minutes
     with tempfile.TemporaryDirectory() as folder:
         command = ["kaggle", "competitions", "download", "-c", name, "-p", folder]
         try:
@@ -297,6 +319,9 @@ def _download_with_kaggle(name: str) -> dict[str, bytes]:
             raise DownloadError(f"kaggle: competition {name!r}: {said[-1]}")
         try:
             with zipfile.ZipFile(archives[0]) as archive:
-                return {member: archive.read(member) for member in FILES if member in archive.namelist()}
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DownloadError(f"kaggle: {archives[0].name}: {error}") from error
+                files = {member: archive.read(member) for member in FILES if member in archive.namelist()}
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
+            raise DownloadError(f"kaggle: {archives[0].name}: not a sound archive: {error}") from error
+    if absent := [member for member in FILES[:2] if member not in files]:
+        raise DownloadError(f"kaggle: competition {name!r}: no {' and no '.join(absent)} in {archives[0].name}")
+    return files

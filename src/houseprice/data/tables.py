@@ -4,15 +4,16 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Competition
+from houseprice.config import Competition, Ingest
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.metrics import METRICS
+
+SAMPLE = "sample_submission.csv"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     Parameters
     ----------
     files
-        The bytes of ``train.csv``, ``test.csv`` and ``sample_submission.csv``, by name.
+        The bytes of ``train.csv``, ``test.csv`` and ``sample_submission.csv``, by name. Without the last one, the
+        ids of the sample submission are those of the test file.
     competition
         Names the id, the target, the metric and the rules for missing values.
 
@@ -58,6 +60,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     notices: list[str] = []
     train = _read_csv(files["train.csv"], "train.csv", competition)
     test = _read_csv(files["test.csv"], "test.csv", competition)
+    train = _without_excluded(train, competition)
     target = _take_target(train, competition)
     if competition.target in test:
         raise DataError(
@@ -68,113 +71,108 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
     test = _same_columns(train, test, competition, notices)
     for column in train.columns:
-        train[column], test[column] = _same_type(train[column], test[column], files, competition)
-    _check_named_columns(train.columns, competition)
+        train[column], test[column] = _same_type(train[column], test[column])
+    _check_named_columns(train, competition)
     for column in competition.ingest.normalize_text:
-        train[column], test[column] = _normalized(train[column]), _normalized(test[column])
-    _drop_useless(train, test, notices)
-    return Tables(train, test, target, _sample_ids(files, test.index, competition), tuple(notices))
+        train[column], test[column] = (_normalized(frame[column], competition.ingest) for frame in (train, test))
+    useless = _useless_columns(train, notices)
+    train, test = train.drop(columns=useless), test.drop(columns=useless)
+    sample_ids = _sample_ids(files[SAMPLE], test.index, competition) if SAMPLE in files else test.index
+    return Tables(train, test, target, sample_ids, tuple(notices))
 
 
 def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
-    """Parse one file: every cell accounted for, indexed by id, gaps as the competition file says."""
-    text = _decode(data, name)
-    header = _check_shape(text, name)
-    if competition.id not in header:
-        separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
-        hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
-        raise DataError(f"{name}: no id column {competition.id!r}; {nearest(competition.id, header)}{hint}")
-    frame = _parse(text, competition, header)
+    """Parse one file: every cell as text, indexed by id, gaps as the competition file says."""
+    header, rows = _split(_decode(data, name), name, competition.id)
+    frame = pd.DataFrame(rows, columns=header, dtype="str")
     ids = frame[competition.id]
-    if (blank := ids.isna() | (ids == "")).any():
-        rows = np.flatnonzero(blank) + 1
-        raise DataError(f"{name}: column {competition.id!r} is empty in rows {listing(rows)}. Give each row an id.")
+    if (blank := ids.str.strip() == "").any():
+        where = listing(np.flatnonzero(blank) + 1)
+        raise DataError(f"{name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
     if ids.duplicated().any():
         raise DataError(
             f"{name}: column {competition.id!r}: ids occur more than once: {listing(ids[ids.duplicated()].unique())}. "
             "Keep one row for each id."
         )
-    return frame.set_index(competition.id)
+    frame = frame.set_index(competition.id)
+    for column in frame.columns:
+        frame[column] = _with_gaps(frame[column], competition.ingest)
+    return frame
 
 
 def _decode(data: bytes, name: str) -> str:
-    if not data.strip():
-        raise DataError(f"{name}: the file is empty. Put the competition's file there.")
     if b"\0" in data:
         raise DataError(f"{name}: binary data or UTF-16, not CSV text. Unpack it, or save it as CSV in UTF-8.")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}). "
-            f"Convert it: iconv -f latin1 -t utf-8 {name}"
+            f"Unpack it if it is an archive; or convert it: iconv -f latin1 -t utf-8 {name}"
         ) from error
+    if not text.strip():
+        raise DataError(f"{name}: the file is empty. Put the competition's file there.")
+    return text
 
 
-def _check_shape(text: str, name: str) -> list[str]:
-    """Return the header, once every row is known to be as long as it."""
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _split(text: str, name: str, id_column: str) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows, each known to be as long as it. Blank lines are skipped."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    line = 1  # where the row begins; quoted cells may hold line ends
     try:
-        header = next(rows)
-        for column in header:
-            if not column.strip():
-                raise DataError(f"{name}: column {header.index(column) + 1} of the header has no name. Name it.")
-        if repeated := sorted({column for column in header if header.count(column) > 1}):
-            raise DataError(
-                f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each."
-            )
-        n_rows = 0
-        for row in rows:
-            if row and len(row) != len(header):
+        for row in reader:
+            if not header:
+                header = row
+                _check_header(header, name, id_column)
+            elif row and len(row) != len(header):
                 raise DataError(
-                    f"{name}: line {rows.line_num} has {len(row)} cells where the header has {len(header)}. "
+                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
                     "Quote cells that hold commas; complete or delete the line."
                 )
-            n_rows += bool(row)
+            elif row:
+                rows.append(row)
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{name}: line {rows.line_num}: {error}. Mend the quotes of that line.") from error
-    if n_rows == 0:
+        raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line.") from error
+    if not rows:
         raise DataError(f"{name}: a header and no rows. Put the competition's whole file there.")
-    return header
+    return header, rows
 
 
-def _parse(text: str, competition: Competition, columns: list[str], dtype: Any = None) -> pd.DataFrame:
-    """Let pandas type the columns, with our rules for gaps and none of its own."""
-    rules = competition.ingest
-    gaps = {
-        column: [cell for cell in rules.missing if not (column in rules.none_columns and cell in rules.none_cells)]
-        for column in columns
-        if column != competition.id
-    }
-    frame = pd.read_csv(
-        io.StringIO(text, newline=""),
-        usecols=columns,
-        dtype=dtype or {competition.id: str},
-        keep_default_na=False,
-        na_values=gaps,
-        low_memory=False,
-        float_precision="round_trip",
-    )
-    for column in frame.columns.intersection(list(rules.none_columns)):
-        if not is_numeric_dtype(frame[column]):
-            frame[column] = frame[column].replace(list(rules.none_cells), rules.none_label)
-    return frame
+def _check_header(header: list[str], name: str, id_column: str) -> None:
+    if not header:  # a blank line
+        return
+    if nameless := [number for number, column in enumerate(header, 1) if not column.strip()]:
+        raise DataError(f"{name}: columns without a name in the header: number {listing(nameless)}. Name them.")
+    if repeated := sorted({column for column in header if header.count(column) > 1}):
+        raise DataError(f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each.")
+    if id_column not in header:
+        separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
+        hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
+        raise DataError(f"{name}: no id column {id_column!r}; {nearest(id_column, header)}{hint}")
+
+
+def _with_gaps(values: pd.Series, rules: Ingest) -> pd.Series:
+    """A column of text, its cells that mean "not recorded" as gaps, those that mean "none of it" as one label."""
+    if values.name not in rules.none_columns:
+        return values.mask(values.isin(rules.missing))
+    none = values.isin(rules.none_cells)
+    return values.mask(values.isin(rules.missing) & ~none).mask(none, rules.none_label)
 
 
 def _take_target(train: pd.DataFrame, competition: Competition) -> pd.Series:
-    """Remove the target from ``train``, without the rows that the competition file excludes, and check it."""
+    """Remove the target from ``train`` and check it."""
     name = competition.target
     if name not in train:
         raise DataError(f"train.csv: no target column {name!r}; {nearest(name, list(train.columns))}")
-    _drop_excluded(train, competition)
     raw = train.pop(name)
     target = pd.to_numeric(raw, errors="coerce").astype(np.float64)
     metric = METRICS[competition.metric]
     rule = "finite numbers > 0" if metric.needs_positive else "finite numbers"
     good = np.isfinite(target) & ((target > 0) | (not metric.needs_positive))
-    if is_bool_dtype(raw):
-        good &= False
     if not good.all():
         raise DataError(
             f"train.csv: column {name!r}: {int((~good).sum())} of {len(raw)} targets are not {rule}, which metric "
@@ -184,11 +182,11 @@ def _take_target(train: pd.DataFrame, competition: Competition) -> pd.Series:
     return target.rename(name)
 
 
-def _drop_excluded(train: pd.DataFrame, competition: Competition) -> None:
+def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     excluded = list(competition.ingest.exclude_ids)
     if unknown := [row for row in excluded if row not in train.index]:
         raise ConfigError(f"[ingest].exclude_ids: no such ids in train.csv: {listing(unknown)}. Take them out.")
-    train.drop(index=excluded, inplace=True)
+    return train.drop(index=excluded)
 
 
 def _same_columns(
@@ -209,84 +207,69 @@ def _same_columns(
     return test[list(train.columns)].copy()
 
 
-def _same_type(
-    train: pd.Series, test: pd.Series, files: Mapping[str, bytes], competition: Competition
-) -> tuple[pd.Series, pd.Series]:
-    """One type for a column, decided over train and test together: float64, or text."""
-    name = str(train.name)
-    if _is_number(train) and _is_number(test):
-        for frame, values in (("train.csv", train), ("test.csv", test)):
-            if (infinite := np.isinf(values.to_numpy(np.float64))).any():
-                raise DataError(
-                    f"{frame}: column {name!r}: infinite numbers in ids {listing(values.index[infinite])}. "
-                    "Correct them, or empty the cells."
-                )
-        return train.astype(np.float64), test.astype(np.float64)
-    if _is_number(train) and train.notna().any():
-        as_number = pd.to_numeric(test, errors="coerce")
-        odd = test[as_number.isna() & test.notna()]
+def _same_type(train: pd.Series, test: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """One type for a column, decided over train and test together: float64 if every cell is a number, or text."""
+    train_numbers, test_numbers = (pd.to_numeric(cells, errors="coerce").astype(np.float64) for cells in (train, test))
+    if (train.notna() & train_numbers.isna()).any():
+        return train, test
+    if (is_text := test.notna() & test_numbers.isna()).any():
+        if train.isna().all():
+            return train, test
         raise DataError(
-            f"test.csv: column {name!r} is a number in train.csv and text here: {listing(map(repr, odd.unique()))} "
-            f"(ids {listing(odd.index)}). Correct the cells, or list the text under [ingest].missing if it means a gap."
+            f"test.csv: column {train.name!r} is a number in train.csv and text here: "
+            f"{listing(map(repr, test[is_text].unique()))} (ids {listing(test.index[is_text])}). "
+            "Correct the cells, or list the text under [ingest].missing if it means a gap."
         )
-    return (
-        _text(train, files["train.csv"], competition),
-        _text(test, files["test.csv"], competition),
-    )
+    for name, numbers in (("train.csv", train_numbers), ("test.csv", test_numbers)):
+        if (infinite := np.isinf(numbers)).any():
+            raise DataError(
+                f"{name}: column {train.name!r}: infinite numbers in ids {listing(numbers.index[infinite])}. "
+                "Correct them, or empty the cells."
+            )
+    return train_numbers, test_numbers
 
 
-def _is_number(values: pd.Series) -> bool:
-    return is_numeric_dtype(values) and not is_bool_dtype(values)
+def _normalized(values: pd.Series, rules: Ingest) -> pd.Series:
+    trimmed = values.str.strip().str.replace(r"\s+", " ", regex=True)
+    # a cell of blanks is a gap; the label for "none of it" stays as the competition file writes it
+    return _with_gaps(trimmed, rules).str.lower().mask(values == rules.none_label, rules.none_label)
 
 
-def _text(values: pd.Series, data: bytes, competition: Competition) -> pd.Series:
-    """A column as text; where pandas took it for numbers or booleans, its cells are read again as they stand."""
-    if isinstance(values.dtype, pd.StringDtype):
-        return values
-    name = str(values.name)
-    cells = _parse(data.decode("utf-8-sig"), competition, [competition.id, name], dtype=str).set_index(competition.id)
-    return cells[name].loc[values.index].astype("str")
-
-
-def _normalized(values: pd.Series) -> pd.Series:
-    return values.str.strip().str.lower().str.replace(r"\s+", " ", regex=True)
-
-
-def _check_named_columns(columns: pd.Index, competition: Competition) -> None:
+def _check_named_columns(train: pd.DataFrame, competition: Competition) -> None:
+    columns = list(train.columns)
     for key in ("none_columns", "normalize_text"):
         for column in getattr(competition.ingest, key):
             if column not in columns:
-                raise ConfigError(
-                    f"[ingest].{key}: no column {column!r} in train.csv; {nearest(column, list(columns))}"
-                )
+                raise ConfigError(f"[ingest].{key}: no column {column!r} in train.csv; {nearest(column, columns)}")
+    for column in competition.ingest.normalize_text:
+        if is_numeric_dtype(train[column]):
+            raise ConfigError(f"[ingest].normalize_text: column {column!r} has no text in train.csv. Take it out.")
 
 
-def _drop_useless(train: pd.DataFrame, test: pd.DataFrame, notices: list[str]) -> None:
-    """Drop columns from which nothing can be learnt: no value, or one value and no gap, in all training rows."""
+def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
+    """Columns from which nothing can be learnt: no value, or one value and no gap, in all training rows."""
     missing = [column for column in train.columns if train[column].isna().all()]
     constant = [c for c in train.columns if train[c].nunique() == 1 and not train[c].isna().any()]
     for what, columns in (("have no value", missing), ("have one value", constant)):
         if columns:
             notices.append(f"train.csv: dropped columns that {what} in all {len(train)} rows: {listing(columns)}")
-            train.drop(columns=columns, inplace=True)
-            test.drop(columns=columns, inplace=True)
-    if not len(train.columns):
+    if len(missing) + len(constant) == len(train.columns):
         raise DataError("train.csv: every feature column is empty or constant; nothing can be learnt. Add columns.")
+    return [*missing, *constant]
 
 
-def _sample_ids(files: Mapping[str, bytes], test_ids: pd.Index, competition: Competition) -> pd.Index:
+def _sample_ids(data: bytes, test_ids: pd.Index, competition: Competition) -> pd.Index:
     """The ids of the sample submission, which must be those of the test file."""
-    name = "sample_submission.csv"
-    sample = _read_csv(files[name], name, competition)
+    sample = _read_csv(data, SAMPLE, competition)
     if list(sample.columns) != [competition.target]:
         raise DataError(
-            f"{name}: its columns are {[competition.id, *sample.columns]}, not {[competition.id, competition.target]}. "
-            "Take the competition's own sample submission."
+            f"{SAMPLE}: its columns are {[competition.id, *sample.columns]}, not "
+            f"{[competition.id, competition.target]}. Take the competition's own sample submission."
         )
     absent, surplus = test_ids.difference(sample.index), sample.index.difference(test_ids)
     if len(absent) or len(surplus):
         raise DataError(
-            f"{name}: its ids are not those of test.csv: {len(absent)} lacking ({listing(absent)}), "
+            f"{SAMPLE}: its ids are not those of test.csv: {len(absent)} lacking ({listing(absent)}), "
             f"{len(surplus)} unknown ({listing(surplus)}). Take the sample submission that belongs to this test.csv."
         )
     return sample.index

@@ -1,17 +1,17 @@
 """k-fold cross-validation of one experiment: every member fitted, every row validated by those that did not see it."""
 
-from collections.abc import Callable, Collection, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.config import Linear
-from houseprice.data.features import FeatureSet
+from houseprice.data.features import FeatureSet, Matrix
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError, listing
-from houseprice.learn.estimators import AnyRecipe, fit_member, seeds_of
-from houseprice.learn.training import FittedMember, FoldData
+from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
+from houseprice.learn.members import FittedMember, FoldData
 from houseprice.metrics import Metric
 
 Float = NDArray[np.float64]
@@ -77,8 +77,9 @@ def cross_validate(
     *,
     device: str = "cpu",
     threads: int = 1,
-    finished: MutableMapping[tuple[int, int], FittedMember] | None = None,
-    on_epoch: Callable[[], None] = lambda: None,
+    finished: Finished | None = None,
+    checkpoints: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Fit every member (fold × seed) of an experiment and gather what they say of the rows they did not see.
 
@@ -90,14 +91,8 @@ def cross_validate(
         The competition's data; ``fold_of_row`` is int64 [n_repeats, n_train].
     metric
         Gives the link scale on which predictions are averaged.
-    device
-        ``cpu`` or ``cuda``, for networks.
-    threads
-        Processor threads, for networks.
-    finished
-        Members by (fold, seed). Those in it are not fitted again; each new one is put into it as soon as it is done.
-    on_epoch
-        Called after every epoch of every network.
+    device, threads, finished, checkpoints, on_progress
+        See `houseprice.learn.estimators.fit_members`.
 
     Raises
     ------
@@ -106,43 +101,34 @@ def cross_validate(
     ConfigError
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
     """
-    finished = {} if finished is None else finished
     natural = tables.target.to_numpy(np.float64)
     target = metric.link(natural, f"column {tables.target.name!r} in train.csv")
-    excluded = _excluded(name, recipe, tables)
-    n_folds = int(fold_of_row.max()) + 1
+    scales = _fitted_scales(name, recipe, natural, target, fold_of_row, _excluded(name, recipe, tables))
+    folds = [scale.fold_data(features.of_fold(fold)) for fold, scale in enumerate(scales)]
+    try:
+        members = fit_members(
+            recipe,
+            folds,
+            {} if finished is None else finished,
+            device=device,
+            threads=threads,
+            checkpoints=checkpoints,
+            on_progress=on_progress,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"experiment {name!r}: {error}") from error
+    n_seeds = len(members) // len(folds)
     oof, test = np.zeros_like(target), np.zeros(len(tables.test))
-    fold_scores, train_scores = np.empty(n_folds), np.empty(n_folds)
-    members = []
-    for repeat in fold_of_row:
-        for fold in np.unique(repeat):
-            valid = repeat == fold
-            fit_rows, valid_rows = np.flatnonzero(~valid & ~excluded), np.flatnonzero(valid)
-            fitted_target = target if recipe.target_scale == "link" else natural
-            centre, spread = _standardization(recipe, fitted_target[fit_rows], name, int(fold))
-            matrix = features.of_fold(int(fold))
-            y = ((fitted_target - centre) / spread).astype(np.float32)
-            data = FoldData(int(fold), matrix.X, y, fit_rows, valid_rows, matrix.X_test)
-            of_fold, of_test = np.zeros_like(target), np.zeros_like(test)
-            seeds = seeds_of(recipe)
-            for seed in seeds:
-                if (data.fold, seed) not in finished:
-                    member = fit_member(recipe, data, seed, device=device, threads=threads, on_epoch=on_epoch)
-                    _check_finite(name, member)
-                    finished[data.fold, seed] = member
-                member = finished[data.fold, seed]
-                what = f"experiment {name!r}, fold {fold}, seed {seed}: predictions of"
-                of_fold += _to_link(member.predictions * spread + centre, recipe, metric, f"{what} train.csv") / len(
-                    seeds
-                )
-                of_test += _to_link(
-                    member.test_predictions * spread + centre, recipe, metric, f"{what} test.csv"
-                ) / len(seeds)
-                members.append(member)
-            oof[valid] += of_fold[valid] / len(fold_of_row)
-            test += of_test / n_folds
-            fold_scores[fold] = metric.score(target[valid], of_fold[valid])
-            train_scores[fold] = metric.score(target[fit_rows], of_fold[fit_rows])
+    fold_scores, train_scores = np.empty(len(folds)), np.empty(len(folds))
+    for data, scale, of_fold in zip(
+        folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
+    ):
+        link = [scale.to_link(member, recipe, metric, f"experiment {name!r}") for member in of_fold]
+        train_mean, test_mean = (np.mean(predictions, axis=0) for predictions in zip(*link, strict=True))
+        oof[data.valid_rows] += train_mean[data.valid_rows] / len(fold_of_row)
+        test += test_mean / len(folds)
+        fold_scores[data.fold] = metric.score(target[data.valid_rows], train_mean[data.valid_rows])
+        train_scores[data.fold] = metric.score(target[data.fit_rows], train_mean[data.fit_rows])
     return Run(
         experiment=name,
         train_ids=tuple(tables.train.index),
@@ -160,10 +146,63 @@ def cross_validate(
     )
 
 
-def epochs_to_go(recipe: AnyRecipe, fold_of_row: NDArray[np.int64], finished: Collection[tuple[int, int]] = ()) -> int:
-    """How often `cross_validate` will call ``on_epoch``; an estimator without epochs counts as one."""
-    n_members = (int(fold_of_row.max()) + 1) * len(seeds_of(recipe)) - len(finished)
-    return n_members * (recipe.epochs if isinstance(recipe, Linear) else 1)
+@dataclass(frozen=True)
+class _FittedScale:
+    """The rows of one fold, and the scale of the target that its members are fitted on: (y - centre) / spread."""
+
+    fold: int
+    fit_rows: NDArray[np.int64]
+    valid_rows: NDArray[np.int64]
+    y: Float
+    centre: float
+    spread: float
+
+    def fold_data(self, matrix: Matrix) -> FoldData:
+        """What the fold's members are fitted on and asked about."""
+        y = ((self.y - self.centre) / self.spread).astype(np.float32)
+        return FoldData(self.fold, matrix.X, y, self.fit_rows, self.valid_rows, matrix.X_test)
+
+    def to_link(self, member: FittedMember, recipe: AnyRecipe, metric: Metric, where: str) -> tuple[Float, Float]:
+        """A member's predictions of train and test on the link scale, raised to the recipe's floor on the way."""
+        where = f"{where}, fold {member.fold}, seed {member.seed}"
+        if not (np.isfinite(member.predictions).all() and np.isfinite(member.test_predictions).all()):
+            raise TrainingError(f"{where}: predictions are not finite. Look for extreme values, or regularise more.")
+        train, test = (
+            _to_link(values * self.spread + self.centre, recipe, metric, f"{where}: predictions of {file}")
+            for values, file in ((member.predictions, "train.csv"), (member.test_predictions, "test.csv"))
+        )
+        return train, test
+
+
+def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
+    if recipe.target_scale == "link" and recipe.floor is None:
+        return fitted
+    natural = metric.from_link(fitted) if recipe.target_scale == "link" else fitted
+    return metric.link(natural if recipe.floor is None else np.maximum(natural, recipe.floor), what)
+
+
+def _fitted_scales(
+    name: str,
+    recipe: AnyRecipe,
+    natural: Float,
+    target: Float,
+    fold_of_row: NDArray[np.int64],
+    excluded: NDArray[np.bool_],
+) -> list[_FittedScale]:
+    """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone."""
+    y = target if recipe.target_scale == "link" else natural
+    scales = []
+    for repeat in fold_of_row:
+        for fold in np.unique(repeat).tolist():
+            fit_rows, valid_rows = np.flatnonzero((repeat != fold) & ~excluded), np.flatnonzero(repeat == fold)
+            if len(fit_rows) == 0:
+                raise ConfigError(
+                    f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."
+                )
+            known = y[fit_rows] if recipe.standardize_target else np.array([0.0])
+            spread = float(known.std()) or 1.0
+            scales.append(_FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
+    return scales
 
 
 def _excluded(name: str, recipe: AnyRecipe, tables: Tables) -> NDArray[np.bool_]:
@@ -172,35 +211,3 @@ def _excluded(name: str, recipe: AnyRecipe, tables: Tables) -> NDArray[np.bool_]
     if unknown := [row for row in recipe.exclude_from_fit if row not in ids]:
         raise ConfigError(f"experiments.{name}.exclude_from_fit: no such ids in train.csv: {listing(unknown)}")
     return np.asarray(ids.isin(recipe.exclude_from_fit))
-
-
-def _standardization(recipe: AnyRecipe, y: Float, name: str, fold: int) -> tuple[float, float]:
-    """Mean and standard deviation that the fitted target is freed of, from the fold's fit rows."""
-    if len(y) == 0:
-        raise ConfigError(
-            f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds or exclude fewer rows."
-        )
-    if not recipe.standardize_target:
-        return 0.0, 1.0
-    return float(y.mean()), float(y.std()) or 1.0
-
-
-def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
-    """Predictions on the fitted scale to the link scale, raised to the recipe's floor on the way."""
-    if recipe.target_scale == "link" and recipe.floor is None:
-        return fitted
-    natural = metric.from_link(fitted) if recipe.target_scale == "link" else fitted
-    if recipe.floor is not None:
-        natural = np.maximum(natural, recipe.floor)
-    return metric.link(natural, what)
-
-
-def _check_finite(name: str, member: FittedMember) -> None:
-    finite = np.isfinite(member.predictions).all() and np.isfinite(member.test_predictions).all()
-    if not finite:
-        bad = np.flatnonzero(~np.isfinite(member.train_losses))
-        epoch = f" (its loss from epoch {bad[0] + 1} on)" if len(bad) else ""
-        raise TrainingError(
-            f"experiment {name!r}: the member of fold {member.fold}, seed {member.seed} diverged: its predictions "
-            f"are not finite{epoch}. Lower its learning_rate or weight_decay."
-        )

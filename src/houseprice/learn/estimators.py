@@ -1,59 +1,100 @@
-"""The kinds of experiments: how one member of each is fitted."""
+"""The kinds of experiments: how the members of each are fitted."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from houseprice.config import Linear, Ridge, Sklearn
 from houseprice.errors import TrainingError, nearest
-from houseprice.learn.network import stream_seed
-from houseprice.learn.training import FittedMember, FoldData, train_member
+from houseprice.learn.members import FittedMember, FoldData
+from houseprice.learn.training import train_members
 
 AnyRecipe = Linear | Ridge | Sklearn
+Finished = MutableMapping[tuple[int, int], FittedMember]
 
 _NO_LOSSES = np.empty(0)
 
 
-def fit_member(
-    recipe: AnyRecipe, data: FoldData, seed: int, *, device: str, threads: int, on_epoch: Callable[[], None]
-) -> FittedMember:
-    """Fit one member of whatever kind the recipe is.
+def fit_members(
+    recipe: AnyRecipe,
+    folds: Sequence[FoldData],
+    finished: Finished,
+    *,
+    device: str,
+    threads: int,
+    checkpoints: Path | None,
+    on_progress: Callable[[int, int], None],
+) -> list[FittedMember]:
+    """Fit a member for each fold and seed, of whatever kind the recipe is; ordered by fold, then seed.
 
     Parameters
     ----------
     recipe
         An experiment of the competition file.
-    data
-        The fold's matrices and rows; ``y`` as fitted.
-    seed
-        Number of the member within its fold.
+    folds
+        The folds' matrices and rows; ``y`` as fitted.
+    finished
+        Members by (fold, seed). Those in it are not fitted again; each new one is put into it as soon as it is done.
     device
         Where networks are trained; the other kinds know the processor alone.
     threads
-        Processor threads of a network's tensor operations.
-    on_epoch
-        Called after every epoch of a network, or once for an estimator without epochs.
+        How many processor threads share the work. The result does not depend on it.
+    checkpoints
+        A folder for the state of networks in training, from which an interrupted call goes on.
+    on_progress
+        Called with the steps done and their total: epochs of a batch of networks, members of the other kinds.
 
     Raises
     ------
     TrainingError
-        If an estimator can't be imported, refuses its parameters or fails.
+        If a member diverges, or an estimator can't be imported, refuses its parameters or fails.
     """
+    members = {(data.fold, seed): data for data in folds for seed in seeds_of(recipe)}
+    if all(key in finished for key in members):
+        return [finished[key] for key in members]
     if isinstance(recipe, Linear):
-        return train_member(recipe, data, seed, device=device, threads=threads, on_epoch=on_epoch)
-    member = _fit_ridge(recipe, data, seed) if isinstance(recipe, Ridge) else _fit_sklearn(recipe, data, seed)
-    on_epoch()
-    return member
+        fitted = train_members(
+            recipe,
+            folds,
+            seeds_of(recipe),
+            device=device,
+            threads=threads,
+            checkpoints=checkpoints,
+            on_epoch=on_progress,
+        )
+        finished.update({(member.fold, member.seed): member for member in fitted})
+        return fitted
+    fit = _fit_ridge if isinstance(recipe, Ridge) else _fit_sklearn
+    waiting = [(fit, recipe, data, seed) for (fold, seed), data in members.items() if (fold, seed) not in finished]
+    for member in _in_threads(waiting, threads):
+        finished[member.fold, member.seed] = member
+        on_progress(sum(key in finished for key in members), len(members))
+    return [finished[key] for key in members]
 
 
 def seeds_of(recipe: AnyRecipe) -> range:
     """The seeds of a recipe's members; what has no randomness needs one member a fold, whatever is asked."""
-    has_streams = isinstance(recipe, Linear) or (
+    is_random = isinstance(recipe, Linear) or (
         isinstance(recipe, Sklearn) and "random_state" in _create(recipe).get_params()
     )
-    return range(recipe.seeds if has_streams else 1)
+    return range(recipe.seeds if is_random else 1)
+
+
+def _in_threads(calls: Sequence[tuple[Any, ...]], threads: int) -> Iterator[FittedMember]:
+    """Results as they come; one member a thread, so that sums within it are never shared out and keep their bits."""
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        jobs = [pool.submit(*call) for call in calls]
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _fit_ridge(recipe: Ridge, data: FoldData, seed: int) -> FittedMember:
@@ -68,16 +109,25 @@ def _fit_ridge(recipe: Ridge, data: FoldData, seed: int) -> FittedMember:
     gram[np.diag_indices_from(gram)] += recipe.alpha
     weight = np.linalg.solve(gram, X.T @ (y - y_mean))
     bias = y_mean - X_mean @ weight
-    weights = {"0.weight": weight[None, :].astype(np.float32), "0.bias": np.array([bias], np.float32)}
     return FittedMember(
-        data.fold, seed, data.X @ weight + bias, data.X_test @ weight + bias, _NO_LOSSES, _NO_LOSSES, weights
+        fold=data.fold,
+        seed=seed,
+        predictions=data.X @ weight + bias,
+        test_predictions=data.X_test @ weight + bias,
+        train_losses=_NO_LOSSES,
+        valid_losses=_NO_LOSSES,
+        weights={
+            "layers.0.weight": weight[None, :].astype(np.float32),
+            "layers.0.bias": np.array([bias], np.float32),
+        },
     )
 
 
 def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
     estimator = _create(recipe)
     if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=stream_seed(seed, data.fold, "random_state"))
+        stream = np.random.SeedSequence([seed, data.fold])
+        estimator.set_params(random_state=int(stream.generate_state(1)[0]))
     try:
         estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows])
         predictions = [np.asarray(estimator.predict(X), np.float64).reshape(-1) for X in (data.X, data.X_test)]

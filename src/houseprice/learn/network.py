@@ -1,57 +1,426 @@
-"""What a member is: a multilayer perceptron, and the random streams that belong to it alone."""
+"""What a member is: a multilayer perceptron; and a batch of members as one tensor program.
 
-import hashlib
+A `Network` holds the parameters of many equally shaped members, ``[member, in, out]``, and carries all of
+them through one forward and one backward pass: a batched matrix product a layer. The backward pass is written
+out by hand, as in D2L §5.3; the tests prove it against autograd.
 
-from torch import nn
+Members whose matrices have fewer columns than the widest are padded with zeros. A padded input is 0 in every
+row and its weights start at 0, so their gradients, decay and updates are 0 too: the padding never wakes up.
+"""
 
-from houseprice.config import MLP, Linear
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from houseprice.config import MLP, ActivationName, InitializationName, Linear
+
+aten: Any = torch.ops.aten  # the derivatives that autograd itself calls, with an `out` to write to
+
+Weights = dict[str, NDArray[np.float32]]
+"""One member's parameters, oriented as in `torch.nn.Linear`: ``layers.0.weight`` [out, in], …"""
+
+Parameters = dict[str, Tensor]
+"""Those of all members: ``layers.0.weight`` [member, in, out], ``layers.0.bias`` [member, 1, out], …"""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise function and its derivative, both writing into tensors that are there already.
+
+    Attributes
+    ----------
+    forward
+        ``forward(z, h)`` writes the activation of ``z`` to ``h``.
+    backward
+        ``backward(delta, z, h)`` turns dL/dh into dL/dz, in place.
+    module
+        The same as a module of `torch.nn`.
+    """
+
+    forward: Callable[[Tensor, Tensor], object]
+    backward: Callable[[Tensor, Tensor, Tensor], object]
+    module: Callable[[], nn.Module]
+
+
+_SELU = (
+    1.6732632423543772848170429916717,
+    1.0507009873554804934193349852946,
+    1.0,
+)  # alpha, scale, input scale
+_LEAK = 0.01
+
+ACTIVATIONS: dict[ActivationName, Activation] = {
+    # max(z, 0): Nair & Hinton 2010; D2L §5.1.2.1
+    "relu": Activation(
+        lambda z, h: torch.clamp_min(z, 0, out=h),
+        lambda delta, z, h: aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta),
+        nn.ReLU,
+    ),
+    # max(z, 0) + slope · min(z, 0), the slope learned: He et al. 2015; D2L §5.1.2.1 (see `Network`)
+    "prelu": Activation(
+        lambda z, h: torch.clamp_min(z, 0, out=h), lambda delta, z, h: None, lambda: nn.PReLU(init=_PRELU)
+    ),
+    # the same, the slope fixed at 0.01: Maas et al. 2013
+    "leaky_relu": Activation(
+        lambda z, h: aten.leaky_relu.out(z, _LEAK, out=h),
+        lambda delta, z, h: aten.leaky_relu_backward.grad_input(delta, z, _LEAK, False, grad_input=delta),
+        lambda: nn.LeakyReLU(_LEAK),
+    ),
+    # 1 / (1 + exp(-z)): D2L §5.1.2.2
+    "sigmoid": Activation(
+        lambda z, h: torch.sigmoid(z, out=h),
+        lambda delta, z, h: aten.sigmoid_backward.grad_input(delta, h, grad_input=delta),
+        nn.Sigmoid,
+    ),
+    # D2L §5.1.2.3
+    "tanh": Activation(
+        lambda z, h: torch.tanh(z, out=h),
+        lambda delta, z, h: aten.tanh_backward.grad_input(delta, h, grad_input=delta),
+        nn.Tanh,
+    ),
+    # z · Φ(z), Φ the normal distribution function: Hendrycks & Gimpel 2016; D2L §5.1.2
+    "gelu": Activation(
+        lambda z, h: aten.gelu.out(z, out=h),
+        lambda delta, z, h: aten.gelu_backward.grad_input(delta, z, grad_input=delta),
+        nn.GELU,
+    ),
+    # z · sigmoid(z), also called Swish: Ramachandran et al. 2017; D2L §5.1.2
+    "silu": Activation(
+        lambda z, h: aten.silu.out(z, out=h),
+        lambda delta, z, h: aten.silu_backward.grad_input(delta, z, grad_input=delta),
+        nn.SiLU,
+    ),
+    # scale · (z, or alpha · (exp(z) - 1) where z < 0): Klambauer et al. 2017
+    "selu": Activation(
+        lambda z, h: aten.elu.out(z, *_SELU, out=h),
+        lambda delta, z, h: aten.elu_backward.grad_input(delta, *_SELU, True, h, grad_input=delta),
+        nn.SELU,
+    ),
+    # z · tanh(log(1 + exp(z))): Misra 2019
+    "mish": Activation(
+        lambda z, h: aten.mish.out(z, out=h),
+        lambda delta, z, h: delta.copy_(aten.mish_backward(delta, z)),
+        nn.Mish,
+    ),
 }
 
+_PRELU = 0.25  # where the learned slopes start, as in `torch.nn.PReLU`
 
-def build_network(recipe: Linear | MLP, n_columns: int) -> nn.Sequential:
-    """Build a network with one output: hidden layers, each followed by its activation and dropout.
 
-    Weights and biases start uniform in ±1/√fan-in, torch's default for linear layers (He et al. 2015 with a = √5),
-    drawn from torch's global stream.
+@dataclass(frozen=True)
+class Loss:
+    """A loss of every row and its derivative.
+
+    Attributes
+    ----------
+    rows
+        ``rows(prediction, target)`` → [..., row], of two tensors [..., row, output].
+    slope
+        ``slope(prediction, target, out)`` writes the derivative of each row's loss to ``out`` [..., row,
+        output].
+    """
+
+    rows: Callable[[Tensor, Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor, Tensor], object]
+
+
+def loss_of(recipe: Linear) -> Loss:
+    """Return the loss that a recipe minimises, as a mean over rows.
+
+    ``squared`` (p - y)² (D2L §3.1), ``absolute`` |p - y|, ``huber`` (Huber 1964, as `torch.nn.HuberLoss`),
+    ``pinball`` max(q (y - p), (q - 1)(y - p)) (Koenker & Bassett 1978), ``binary_cross_entropy`` with one
+    logit, ``cross_entropy`` with softmax over one logit a class, the target one-hot (D2L §4.1).
+    """
+    delta, q = recipe.huber_delta, recipe.quantile
+
+    def pinball(p: Tensor, y: Tensor, out: Tensor) -> None:
+        torch.sub(p, y, out=out).sign_().add_(1 - 2 * q).mul_(0.5)  # 1 - q above the target, -q below
+
+    losses = {
+        "squared": Loss(
+            lambda p, y: torch.square(p - y).sum(-1), lambda p, y, out: torch.sub(p, y, out=out).mul_(2)
+        ),
+        "absolute": Loss(
+            lambda p, y: torch.abs(p - y).sum(-1), lambda p, y, out: torch.sub(p, y, out=out).sign_()
+        ),
+        "huber": Loss(
+            lambda p, y: nn.functional.huber_loss(p, y, reduction="none", delta=delta).sum(-1),
+            lambda p, y, out: torch.sub(p, y, out=out).clamp_(-delta, delta),
+        ),
+        "pinball": Loss(lambda p, y: torch.maximum(q * (y - p), (q - 1) * (y - p)).sum(-1), pinball),
+        "binary_cross_entropy": Loss(
+            lambda p, y: (nn.functional.softplus(p) - y * p).sum(-1),
+            lambda p, y, out: torch.sigmoid(p, out=out).sub_(y),
+        ),
+        "cross_entropy": Loss(
+            lambda p, y: torch.logsumexp(p, -1) - (y * p).sum(-1),
+            lambda p, y, out: torch.softmax(p, -1, out=out).sub_(y),
+        ),
+    }
+    return losses[recipe.loss]
+
+
+def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) -> Weights:
+    """Draw one member's parameters.
+
+    ``default`` is what `torch.nn.Linear` does: weights and biases uniform in ±1/√in (Kaiming-uniform with a =
+    √5, He et al. 2015). ``xavier_uniform`` ±√(6 / (in + out)) and ``xavier_normal`` with variance 2 / (in +
+    out) (Glorot & Bengio 2010; D2L §5.4.2.2), ``normal`` with standard deviation ``initial_scale`` (D2L
+    §3.4), and ``constant``, which shows what symmetry does (D2L §5.4.1.3).
+    """
+    draw: dict[InitializationName, Callable[[int, int], NDArray[np.float64]]] = {
+        "default": lambda i, o: random.uniform(-1, 1, (o, i)) / math.sqrt(i),
+        "xavier_uniform": lambda i, o: random.uniform(-1, 1, (o, i)) * math.sqrt(6 / (i + o)),
+        "xavier_normal": lambda i, o: random.standard_normal((o, i)) * math.sqrt(2 / (i + o)),
+        "normal": lambda i, o: random.standard_normal((o, i)) * recipe.initial_scale,
+        "constant": lambda i, o: np.full((o, i), recipe.initial_scale),
+    }
+    hidden, activation = hidden_layers(recipe)
+    widths = (inputs, *hidden, recipe.outputs)
+    weights: Weights = {}
+    for layer, (i, o) in enumerate(pairwise(widths)):
+        weights[f"layers.{layer}.weight"] = draw[recipe.initialization](i, o).astype(np.float32)
+        bias = random.uniform(-1, 1, o) / math.sqrt(i) if recipe.initialization == "default" else np.zeros(o)
+        weights[f"layers.{layer}.bias"] = bias.astype(np.float32)
+        if activation == "prelu" and layer < len(hidden):
+            weights[f"layers.{layer}.slope"] = np.full(1, _PRELU, np.float32)
+    return weights
+
+
+def hidden_layers(recipe: Linear) -> tuple[tuple[int, ...], ActivationName]:
+    """Widths and activation of the hidden layers; a linear model has none."""
+    return (recipe.hidden, recipe.activation) if isinstance(recipe, MLP) else ((), "relu")
+
+
+def as_sequential(recipe: Linear, weights: Weights) -> nn.Sequential:
+    """Build the plain `torch.nn.Sequential` of one member, in evaluation mode.
+
+    Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row,
+    output].
+    """
+    hidden, activation = hidden_layers(recipe)
+    modules: list[nn.Module] = []
+    for layer in range(len(hidden) + 1):
+        weight, bias = (torch.tensor(weights[f"layers.{layer}.{part}"]) for part in ("weight", "bias"))
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        modules.append(linear)
+        if layer < len(hidden):
+            module = ACTIVATIONS[activation].module()
+            if isinstance(module, nn.PReLU):
+                module.load_state_dict({"weight": torch.tensor(weights[f"layers.{layer}.slope"])})
+            modules.append(module)
+    return nn.Sequential(*modules).eval()
+
+
+class Network:
+    """A batch of equally shaped members.
 
     Parameters
     ----------
-    recipe
-        ``linear`` has no hidden layer; ``mlp`` those of its ``hidden`` (D2L §5.1, §5.6).
-    n_columns
-        Number of input columns.
+    inputs
+        Columns of the widest member's matrix.
+    hidden, activation, outputs
+        What all members share.
+    members
+        How many there are.
+    bfloat16
+        Whether matrix products round their factors to bfloat16 (sums stay float32 where the device can).
 
-    Examples
-    --------
-    >>> build_network(MLP(kind="mlp", hidden=(8,), dropout=0.5), 3)
-    Sequential(
-      (0): Linear(in_features=3, out_features=8, bias=True)
-      (1): ReLU()
-      (2): Dropout(p=0.5, inplace=False)
-      (3): Linear(in_features=8, out_features=1, bias=True)
-    )
+    Notes
+    -----
+    A head of one output is computed two wide, the second column 0: matrix libraries treat a product with a
+    vector differently in a batch of one, and a member's bits shall not depend on its company.
     """
-    layers: list[nn.Module] = []
-    width = n_columns
-    if isinstance(recipe, MLP):
-        for size, rate in zip(recipe.hidden, recipe.dropout_rates, strict=True):
-            layers += [nn.Linear(width, size), ACTIVATIONS[recipe.activation](), nn.Dropout(rate)]
-            width = size
-    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: ActivationName,
+        *,
+        members: int,
+        bfloat16: bool = False,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.widths = (inputs, *hidden, max(outputs, 2))
+        self.outputs, self.members, self.bfloat16 = outputs, members, bfloat16
+        self.depth = len(hidden)
+        self.activation = activation
+        self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
+        self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
+        self._rooms: dict[int, _Workspace] = {}
+
+    def empty(self, *shape: int) -> Tensor:
+        """Zeros of the network's type, on its device."""
+        return torch.zeros(shape, **self._kind)
+
+    def like_parameters(self) -> Parameters:
+        """Zeros of the shape of all parameters, [member, …] each."""
+        named: Parameters = {}
+        for layer, (i, o) in enumerate(pairwise(self.widths)):
+            named[f"layers.{layer}.weight"] = self.empty(self.members, i, o)
+            named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
+            if self.activation == "prelu" and layer < self.depth:
+                named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
+        return named
+
+    def load(self, member: int, weights: Weights) -> None:
+        """Set one member's parameters; inputs beyond its own stay 0."""
+        for name, value in weights.items():
+            mine = self.parameters[name][member].zero_()
+            theirs = (
+                torch.as_tensor(np.atleast_2d(value)).T if value.ndim > 1 else torch.as_tensor(value)[None]
+            )
+            mine[: theirs.shape[0], : theirs.shape[1]] = theirs  # [in, out], or [1, out]
+
+    def forward(self, inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
+        """Predict a batch of rows in training mode.
+
+        Parameters
+        ----------
+        inputs
+            [member, row, column], contiguous.
+        masks
+            For each hidden layer the dropout mask [member, row, hidden], 0 or 1 / (1 - rate), or None.
+
+        Returns
+        -------
+        Tensor
+            [member, row, output], valid until the next call.
+        """
+        if inputs.shape[1] not in self._rooms:
+            self._rooms[inputs.shape[1]] = _Workspace(self, inputs.shape[1])
+        self._room = room = self._rooms[inputs.shape[1]]
+        activation = ACTIVATIONS[self.activation]
+        self._masks, self._inputs = masks, [inputs]
+        for layer in range(self.depth + 1):
+            weight, bias = self._layer(self.parameters, layer)
+            z = room.z[layer]  # [member, row, out]
+            if self.bfloat16:
+                torch.add(bias, torch.bmm(self._inputs[-1].bfloat16(), weight.bfloat16()), out=z)
+            else:
+                torch.baddbmm(bias, self._inputs[-1], weight, out=z)
+            if layer == self.depth:
+                break
+            h = room.h[layer]
+            activation.forward(z, h)
+            if self.activation == "prelu":
+                h.addcmul_(self.parameters[f"layers.{layer}.slope"], z.clamp_max(0))
+            mask = masks[layer]
+            self._inputs.append(h if mask is None else torch.mul(h, mask, out=room.dropped[layer]))
+        return z[..., : self.outputs]
+
+    def backward(self, slope: Callable[[Tensor], object]) -> None:
+        """Write the gradients of the latest `forward` to ``self.gradients``.
+
+        Parameters
+        ----------
+        slope
+            Called with a tensor [member, row, output] to fill with dL/dprediction, L being a member's own
+            loss.
+        """
+        room = self._room
+        delta = room.delta[self.depth]  # [member, row, out]; the padded output's column stays 0
+        slope(delta[..., : self.outputs])
+        for layer in reversed(range(self.depth + 1)):
+            weight, _ = self._layer(self.parameters, layer)
+            weight_gradient, bias_gradient = self._layer(self.gradients, layer)
+            self._product(self._inputs[layer].mT, delta, weight_gradient)
+            torch.sum(delta, 1, keepdim=True, out=bias_gradient)
+            if layer == 0:
+                return
+            delta = self._product(delta, weight.mT, room.delta[layer - 1])  # dL/dh
+            mask = self._masks[layer - 1]
+            if mask is not None:
+                delta.mul_(mask)
+            self._through_activation(layer - 1, delta)
+
+    def _through_activation(self, layer: int, delta: Tensor) -> None:
+        z, h = self._room.z[layer], self._room.h[layer]
+        if self.activation == "prelu":
+            name = f"layers.{layer}.slope"
+            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=self.gradients[name])
+            delta.mul_(torch.where(z > 0, 1.0, self.parameters[name]))
+        else:
+            ACTIVATIONS[self.activation].backward(delta, z, h)
+
+    def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+        if self.bfloat16:
+            return out.copy_(torch.bmm(left.bfloat16(), right.bfloat16()))
+        return torch.bmm(left, right, out=out)
+
+    @staticmethod
+    def _layer(parameters: Parameters, layer: int) -> tuple[Tensor, Tensor]:
+        return parameters[f"layers.{layer}.weight"], parameters[f"layers.{layer}.bias"]
+
+    def activation_scales(self) -> Tensor:
+        """Root mean square of each layer's output in the latest `forward`, [member, layer]."""
+        outputs = [*self._room.h, self._room.z[-1][..., : self.outputs]]
+        return torch.stack([h.square().mean((1, 2)).sqrt() for h in outputs], 1)
+
+    def gradient_norms(self) -> Tensor:
+        """Norm of each layer's weight gradient in the latest `backward`, [member, layer]."""
+        weights = [self.gradients[f"layers.{layer}.weight"] for layer in range(self.depth + 1)]
+        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in weights], 1)
 
 
-def stream_seed(seed: int, fold: int, purpose: str) -> int:
-    """Derive the seed of one of a member's random streams from (seed, fold) alone: an integer below 2³².
+class _Workspace:
+    """What the passes over batches of one size write to: made once, used at every step."""
 
-    >>> stream_seed(0, 3, "training") == stream_seed(0, 3, "training") != stream_seed(3, 0, "training")
-    True
+    def __init__(self, network: Network, rows: int) -> None:
+        def tensors(widths: Sequence[int]) -> list[Tensor]:
+            return [network.empty(network.members, rows, width) for width in widths]
+
+        self.z = tensors(network.widths[1:])  # [member, row, out] of each layer
+        self.h = tensors(network.widths[1:-1])  # behind the activation
+        self.dropped = tensors(network.widths[1:-1])  # behind the dropout
+        self.delta = tensors(network.widths[1:])  # dL/dz
+
+
+def weights_of(parameters: Mapping[str, Tensor], member: int, inputs: int, outputs: int) -> Weights:
+    """One member's parameters without its padding, as `torch.nn.Linear` orients them."""
+    depth = max(int(name.split(".")[1]) for name in parameters)
+    weights: Weights = {}
+    for name, value in parameters.items():
+        mine = value[member].cpu().numpy()  # [in, out], or [1, out or 1]
+        if name == "layers.0.weight":
+            mine = mine[:inputs]
+        if name.startswith(f"layers.{depth}."):
+            mine = mine[:, :outputs]
+        weights[name] = np.ascontiguousarray(mine.T if name.endswith(".weight") else mine[0])
+    return weights
+
+
+def predict(
+    parameters: Mapping[str, Tensor], member: int, X: Tensor, outputs: int, activation: ActivationName
+) -> Tensor:
+    """Predict all rows with one member in evaluation mode: X [row, column] → [row, output].
+
+    A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
+    whom the member was trained beside.
     """
-    digest = hashlib.sha256(f"{seed}/{fold}/{purpose}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
+    depth = max(int(name.split(".")[1]) for name in parameters)
+    mine = {name: value[member] for name, value in parameters.items()}
+    mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
+    blocks = []
+    for h in torch.split(X, 4096):  # [row, in]
+        for layer in range(depth + 1):
+            z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
+            if layer == depth:
+                blocks.append(z[:, :outputs])
+                break
+            h = torch.empty_like(z)
+            ACTIVATIONS[activation].forward(z, h)
+            if activation == "prelu":
+                h += mine[f"layers.{layer}.slope"] * z.clamp_max(0)
+    return torch.cat(blocks)

@@ -1,148 +1,568 @@
-"""The training loop: minibatches, an optimiser, the losses of every epoch."""
+"""The loop: members in batches, their epochs and steps, optimisers and schedules.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+`train_members` fits one recipe on every (fold, seed); `fit` takes any list of members. Members of equal layer
+shapes are trained as one `Network`, one thread a batch of them. What becomes of a member depends on its
+recipe, its fold's data and its seed alone: not on its batch, the order, or the number of threads.
+"""
+
+import math
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
-from houseprice.config import MLP, Linear
-from houseprice.learn.network import build_network, stream_seed
+from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
+from houseprice.errors import TrainingError, listing
+from houseprice.learn.checkpoint import Arrays, Checkpoints
+from houseprice.learn.members import FittedMember, FoldData, Health, Member, Streams, dropped_of_65536
+from houseprice.learn.network import (
+    Network,
+    Parameters,
+    hidden_layers,
+    initial_weights,
+    loss_of,
+    predict,
+    weights_of,
+)
 
-
-@dataclass(frozen=True)
-class FoldData:
-    """What the members of one fold are fitted on and asked about.
-
-    Attributes
-    ----------
-    fold
-        Number of the fold.
-    X
-        float32 [n_rows, n_columns], all training rows as this fold's preprocessor sees them.
-    y
-        float32 [n_rows], the target as fitted.
-    fit_rows, valid_rows
-        int64 [n_fit] and [n_valid], positions in ``X``.
-    X_test
-        float32 [n_test, n_columns].
-    """
-
-    fold: int
-    X: NDArray[np.float32]
-    y: NDArray[np.float32]
-    fit_rows: NDArray[np.int64]
-    valid_rows: NDArray[np.int64]
-    X_test: NDArray[np.float32]
+__all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "learning_rate_factor", "train_members"]
 
 
-@dataclass(frozen=True)
-class FittedMember:
-    """One member after its training; predictions are on the scale of ``FoldData.y``.
-
-    Attributes
-    ----------
-    fold, seed
-        Which member it is.
-    predictions, test_predictions
-        float64 [n_rows] and [n_test].
-    train_losses, valid_losses
-        float64 [n_epochs], the loss in evaluation mode over the fit and the validation rows after each epoch; empty
-        where an estimator has no epochs.
-    weights
-        float32 arrays by name, ``0.weight`` [out, in] and ``0.bias`` [out], as `torch.nn.Sequential` names them.
-    """
-
-    fold: int
-    seed: int
-    predictions: NDArray[np.float64]
-    test_predictions: NDArray[np.float64]
-    train_losses: NDArray[np.float64]
-    valid_losses: NDArray[np.float64]
-    weights: dict[str, NDArray[np.float32]]
-
-
-def train_member(
+def train_members(
     recipe: Linear | MLP,
-    data: FoldData,
-    seed: int,
+    folds: Sequence[FoldData],
+    seeds: Sequence[int],
     *,
     device: str = "cpu",
-    threads: int = 1,
-    on_epoch: Callable[[], None] = lambda: None,
-) -> FittedMember:
-    """Train one network on the fit rows of one fold (D2L §3.4, §5.6.2).
+    threads: int | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_every: int = 10,
+    record_health: bool = False,
+) -> list[FittedMember]:
+    """Train every (fold, seed) of one recipe; results are ordered by fold, then seed.
+
+    Parameters and errors are those of `fit`.
+
+    Raises
+    ------
+    TrainingError
+        If members diverged, after all have been trained, naming each with its settings.
+    """
+    members = [Member(recipe, data, seed) for data in folds for seed in seeds]
+    fitted = fit(
+        members,
+        device=device,
+        threads=threads,
+        on_epoch=on_epoch,
+        memory=memory,
+        checkpoints=checkpoints,
+        checkpoint_every=checkpoint_every,
+        record_health=record_health,
+    )
+    diverged = [
+        f"{member} in epoch {one.diverged_epoch + 1}"
+        for member, one in zip(members, fitted, strict=True)
+        if one.diverged_epoch is not None
+    ]
+    if diverged:
+        raise TrainingError(
+            f"{len(diverged)} of {len(members)} members became infinite or NaN: {listing(diverged)}. "
+            "Lower learning_rate, set clip_norm, or look for extreme values among the features."
+        )
+    return fitted
+
+
+def fit(
+    members: Sequence[Member],
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_every: int = 10,
+    record_health: bool = False,
+) -> list[FittedMember]:
+    """Train any members, those of equal layer shapes as one tensor program; results are in the members'
+    order.
+
+    A member that diverges is marked (``diverged_epoch``); the others go on.
 
     Parameters
     ----------
-    recipe
-        Layers, optimiser, epochs.
-    data
-        The fold's rows.
-    seed
-        With the fold's number it determines initialisation, shuffling and dropout.
+    members
+        In any order. Batches take neighbours, so members that share a matrix are best kept together.
     device
-        ``cpu`` or ``cuda``.
+        ``cpu``, ``cuda`` or ``cuda:1`` …
     threads
-        Processor threads of torch, for the length of the call.
+        How many batches are trained at one time on a processor; by default as many as torch uses threads.
     on_epoch
-        Called after every epoch.
+        Called after each epoch of each batch with the epochs done and their total, over all batches.
+    memory
+        Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large
+        as is fast.
+    checkpoints
+        A folder for the state of unfinished batches. A call with the same members, data and batches takes up
+        what it finds there, and ends with the bits that an undisturbed call ends with; then it clears what it
+        stored.
+    checkpoint_every
+        Epochs between two checkpoints of a batch.
+    record_health
+        Whether results have their `Health`.
+
+    Raises
+    ------
+    TrainingError
+        If the device is absent, a fold can't be fitted, a target is no class, or a member exceeds ``memory``.
+    StorageError
+        If a checkpoint can't be written or read.
     """
-    with _threads(threads), torch.random.fork_rng():
-        torch.manual_seed(stream_seed(seed, data.fold, "training"))
-        network = build_network(recipe, data.X.shape[1]).to(device)
-        optimizer = build_optimizer(recipe, network)
-        X, y = torch.from_numpy(data.X).to(device), torch.from_numpy(data.y).to(device)[:, None]
-        fit_rows, valid_rows = (torch.from_numpy(rows).to(device) for rows in (data.fit_rows, data.valid_rows))
-        train_losses, valid_losses = [], []
-        for _ in range(recipe.epochs):
-            network.train()
-            for batch in torch.split(fit_rows[torch.randperm(len(fit_rows)).to(device)], recipe.batch_size):
-                optimizer.zero_grad()
-                loss = nn.functional.mse_loss(network(X[batch]), y[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-            network.eval()
-            with torch.no_grad():
-                losses = torch.square(network(X) - y)
-            train_losses.append(losses[fit_rows].mean().item())
-            valid_losses.append(losses[valid_rows].mean().item())
-            on_epoch()
-        with torch.no_grad():
-            predictions, test_predictions = network(X), network(torch.from_numpy(data.X_test).to(device))
-    return FittedMember(
-        fold=data.fold,
-        seed=seed,
-        predictions=predictions[:, 0].cpu().numpy().astype(np.float64),
-        test_predictions=test_predictions[:, 0].cpu().numpy().astype(np.float64),
-        train_losses=np.array(train_losses),
-        valid_losses=np.array(valid_losses),
-        weights={name: value.cpu().numpy() for name, value in network.state_dict().items()},
-    )
+    place = _device(device)
+    for member in members:
+        member.check()
+    torch_threads = torch.get_num_threads()
+    workers = (threads or torch_threads) if place.type == "cpu" else 1
+    matrices = _matrices(members, place)
+    shares = _shares(members, workers, place, memory)
+    progress = _Progress(sum(members[share[0]].recipe.epochs for share in shares), on_epoch)
+    store = Checkpoints(checkpoints, members, shares, checkpoint_every) if checkpoints else None
+    results: dict[int, FittedMember] = {}
 
+    def work(number: int, share: list[int]) -> None:
+        torch.set_num_threads(1)  # a thread a batch: the products of one step are too small to be shared out
+        torch.set_flush_denormal(
+            True
+        )  # moments of idle units fade to denormals, which are slow; this thread's only
+        with torch.inference_mode():
+            batch = _Batch([members[i] for i in share], matrices, place, record_health)
+            fitted = batch.run(progress, store, number)
+        results.update(zip(share, fitted, strict=True))
 
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
     try:
-        yield
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            jobs = [pool.submit(work, number, share) for number, share in enumerate(shares)]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+            except BaseException:
+                progress.stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(torch_threads)
+    if store:
+        store.clear()
+    return [results[i] for i in range(len(members))]
 
 
-def build_optimizer(recipe: Linear | MLP, network: nn.Module) -> torch.optim.Optimizer:
-    """Build the recipe's optimiser; weight decay acts on weight matrices alone, never on biases (D2L §3.7)."""
-    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in network.parameters() if parameter.ndim == 1]
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
-    optimizer = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return optimizer(groups, lr=recipe.learning_rate)
+class _StoppedError(Exception):
+    """Another batch failed, or the user interrupted: give up quietly."""
+
+
+class _Progress:
+    """Counts the epochs of all batches, and tells them when to stop."""
+
+    def __init__(self, total: int, on_epoch: Callable[[int, int], None] | None) -> None:
+        self.stop, self._lock = threading.Event(), threading.Lock()
+        self._done, self._total, self._on_epoch = 0, total, on_epoch
+
+    def advance(self, epochs: int = 1) -> None:
+        if self.stop.is_set():
+            raise _StoppedError
+        with self._lock:
+            self._done += epochs
+            if self._on_epoch and epochs:
+                self._on_epoch(self._done, self._total)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise TrainingError(f"device {name}: unknown; use auto, cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise TrainingError(
+            f"device {name}: this machine has {torch.cuda.device_count()} of them; use cpu or auto"
+        )
+    return device
+
+
+def _matrices(members: Sequence[Member], device: torch.device) -> dict[int, Tensor]:
+    """The members' matrices on the device, each distinct one once, by the id of its array."""
+    arrays = {id(X): X for member in members for X in (member.data.X, member.data.X_test)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # we don't write
+        return {
+            key: torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device) for key, X in arrays.items()
+        }
+
+
+_CACHE = 6 * 2**20
+"""Bytes of parameters, gradients and moments that stay near a processor core from one step to the next."""
+_MASK_STEPS = 8
+"""Dropout masks are drawn for so many steps at once."""
+
+
+def _shares(
+    members: Sequence[Member], threads: int, device: torch.device, memory: int | None
+) -> list[list[int]]:
+    """Group the members that can be one tensor program, and cut each group into batches.
+
+    The members of a batch have the same recipe (but for `PER_MEMBER`) and as many steps an epoch. On a
+    processor a batch fits the cache, and there are enough for all threads; on a CUDA device it is the whole
+    group.
+    """
+
+    def program(i: int) -> tuple[str, int]:
+        apart = {*PER_MEMBER, *Experiment.model_fields}
+        return members[i].recipe.model_dump_json(exclude=apart), _steps(members[i])
+
+    shares: list[list[int]] = []
+    for _, group in groupby(sorted(range(len(members)), key=program), program):
+        indices = list(group)
+        recipe = members[indices[0]].recipe
+        widths = (max(members[i].data.X.shape[1] for i in indices), *hidden_layers(recipe)[0], recipe.outputs)
+        state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
+        size = len(indices)
+        if device.type == "cpu":
+            size = max(1, min(math.ceil(size / threads), _CACHE // state))
+        if memory is not None:
+            # the state, averaged and best weights, what a step writes to, and the dropout masks
+            each = 2 * state + 4 * recipe.batch_size * sum(widths) * (4 + 2 * _MASK_STEPS)
+            size = min(size, memory // (each * threads))
+            if size < 1:
+                raise TrainingError(
+                    f"memory: {memory} bytes can't hold {threads} members of {each} bytes at a time; "
+                    "allow more, use fewer threads, or narrower layers"
+                )
+        count = math.ceil(len(indices) / size)
+        count = min(len(indices), threads * math.ceil(count / threads))  # no thread shall idle
+        shares += [[int(i) for i in share] for share in np.array_split(indices, count)]
+    return shares
+
+
+def _steps(member: Member) -> int:
+    return math.ceil(len(member.split[0]) / member.recipe.batch_size)
+
+
+def learning_rate_factor(recipe: Linear, step: int, steps_per_epoch: int) -> float:
+    """What the learning rate is multiplied by at a step, counted from 0 over all epochs.
+
+    A linear warm-up (Goyal et al. 2017); then, over the steps that remain: constant; or times ``step_factor``
+    every ``step_epochs``; or half a cosine down to 0 (Loshchilov & Hutter 2017). See D2L §12.11.
+
+    >>> recipe = Linear(kind="linear", schedule="cosine", warmup_epochs=2, epochs=10)
+    >>> [round(learning_rate_factor(recipe, step, 2), 3) for step in (0, 3, 4, 12, 19)]
+    [0.25, 1.0, 1.0, 0.5, 0.038]
+    """
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return (step + 1) / warmup
+    if recipe.schedule == "step":
+        return float(recipe.step_factor ** ((step - warmup) // (recipe.step_epochs * steps_per_epoch)))
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (recipe.epochs * steps_per_epoch - warmup)))
+    return 1.0
+
+
+class _Optimizer:
+    """SGD with momentum, Adam or AdamW over the members of a network, with each one's own settings.
+
+    torch's fused kernels pass over the memory once. They know one learning rate and one weight decay, so
+    neighbours with equal settings share a call.
+    """
+
+    def __init__(self, recipes: Sequence[Linear], network: Network) -> None:
+        self._recipe = recipes[0]  # for what they share
+        self.momentum, self.square = network.like_parameters(), network.like_parameters()
+        self.steps = network.empty()
+        self._calls: list[tuple[float, float, list[list[Tensor]]]] = []
+        names = set(network.parameters)
+        decayed = {name for name in names if self._recipe.decay_biases or name.endswith("weight")}
+        for (rate, decay), group in groupby(enumerate(recipes), lambda one: _settings(one[1])):
+            run = [m for m, _ in group]
+            for some, its_decay in ((decayed, decay), (names - decayed, 0.0)) if decay else ((names, 0.0),):
+                kinds = (network.parameters, network.gradients, self.momentum, self.square)
+                tensors = [[kind[name][run[0] : run[-1] + 1] for name in sorted(some)] for kind in kinds]
+                if some:
+                    self._calls.append((rate, its_decay, tensors))
+
+    def step(self, factor: float) -> None:
+        """Update all parameters from their gradients, the learning rates multiplied by ``factor``."""
+        self.steps += 1
+        for rate, decay, (parameters, gradients, momentum, square) in self._calls:
+            if self._recipe.optimizer == "sgd":
+                torch._fused_sgd_(
+                    parameters, gradients, momentum if self._recipe.momentum else [],
+                    lr=rate * factor, weight_decay=decay, momentum=self._recipe.momentum, dampening=0.0,
+                    nesterov=False, maximize=False, is_first_step=False,
+                )  # fmt: skip
+            else:
+                update = torch._fused_adam_ if self._recipe.optimizer == "adam" else torch._fused_adamw_
+                update(
+                    parameters, gradients, momentum, square, [], [self.steps] * len(parameters),
+                    lr=rate * factor, weight_decay=decay, beta1=0.9, beta2=0.999, eps=1e-8,
+                    amsgrad=False, maximize=False,
+                )  # fmt: skip
+
+
+def _settings(recipe: Linear) -> tuple[float, float]:
+    return recipe.learning_rate, recipe.weight_decay
+
+
+class _Batch:
+    """Members that are trained as one tensor program, on rows of their own matrices."""
+
+    def __init__(
+        self, members: Sequence[Member], matrices: dict[int, Tensor], device: torch.device, health: bool
+    ) -> None:
+        self.members, self.device = members, device
+        self.recipe = recipe = members[0].recipe  # for what they share
+        self.hidden, self.activation = hidden_layers(recipe)
+        self.loss = loss_of(recipe)
+        self.matrices = [matrices[id(member.data.X)] for member in members]
+        self.test_matrices = [matrices[id(member.data.X_test)] for member in members]
+        self.columns = [X.shape[1] for X in self.matrices]
+        self.steps, self.epoch = _steps(members[0]), 0
+        self.network = Network(
+            max(self.columns), self.hidden, recipe.outputs, self.activation,
+            members=len(members), bfloat16=recipe.precision == "bfloat16", device=device,
+        )  # fmt: skip
+        self.streams = [Streams.of(member, len(self.hidden)) for member in members]
+        for m, streams in enumerate(self.streams):
+            self.network.load(m, initial_weights(recipe, self.columns[m], streams.initial))
+        self.optimizer = _Optimizer([member.recipe for member in members], self.network)
+        copies = {name: value.clone() for name, value in self.network.parameters.items()}
+        self.averaged = copies if recipe.ema else self.network.parameters
+        self.best = self.network.like_parameters() if recipe.patience else self.averaged
+        curve, layers = (len(members), recipe.epochs), len(self.hidden) + 1
+        self.records = {
+            "train": np.full(curve, np.nan), "valid": np.full(curve, np.nan),
+            "norms": np.full((*curve, layers if health else 0), np.nan),
+            "scales": np.full((*curve, layers if health else 0), np.nan),
+            "best_loss": np.full(len(members), np.inf), "best_epoch": np.full(len(members), -1),
+            "diverged": np.full(len(members), -1), "stopped": np.zeros(len(members), bool),
+        }  # fmt: skip
+        self.l1 = [member.recipe.l1 for member in members]
+        self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
+        self._inputs: dict[int, Tensor] = {}
+
+    def run(self, progress: _Progress, store: Checkpoints | None, number: int) -> list[FittedMember]:
+        """Train to the last epoch, or until every member has stopped."""
+        if store and (saved := store.load(number)):
+            self._restore(*saved)
+        epochs = self.recipe.epochs
+        progress.advance(self.epoch)
+        while self.epoch < epochs and not self.records["stopped"].all():
+            self._train()
+            self._look()
+            self.epoch += 1
+            if store and store.due(self.epoch, epochs):
+                store.save(number, *self._state())
+            progress.advance()
+        progress.advance(epochs - self.epoch)
+        return [self._result(m) for m in range(len(self.members))]
+
+    def _tensors(self) -> Parameters:
+        """All tensors that training changes, by name."""
+        kinds = {
+            "parameters": self.network.parameters,
+            "momentum": self.optimizer.momentum,
+            "square": self.optimizer.square,
+            "averaged": self.averaged,
+            "best": self.best,
+        }
+        named = {f"{kind}.{name}": t for kind, tensors in kinds.items() for name, t in tensors.items()}
+        return {**named, "steps": self.optimizer.steps}
+
+    def _state(self) -> tuple[Arrays, dict[str, Any]]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+        streams = [streams.state() for streams in self.streams]
+        return {**arrays, **self.records}, {"epoch": self.epoch, "streams": streams}
+
+    def _restore(self, arrays: Arrays, header: dict[str, Any]) -> None:
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
+        self.records = {name: arrays[name] for name in self.records}
+        for streams, state in zip(self.streams, header["streams"], strict=True):
+            streams.restore(state)
+        self.epoch = header["epoch"]
+
+    # one epoch
+    # ------------------------------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        size = self.recipe.batch_size
+        order, targets = self._draw_batches()
+        left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
+        last = int(left.max())
+        real = (torch.arange(last) < left[:, None]).float() / left[
+            :, None
+        ]  # [member, row]: 1/its rows, 0 for padding
+        real = real[:, :, None].to(self.device)
+        for first in range(0, self.steps, _MASK_STEPS):
+            steps = range(first, min(first + _MASK_STEPS, self.steps))
+            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
+            for step in steps:
+                rows, weight = (size, 1 / size) if step < self.steps - 1 else (last, real)
+                self._step(
+                    self.epoch * self.steps + step,
+                    order[step, :, :rows],
+                    targets[step, :, :rows],
+                    weight,
+                    [mask if mask is None else mask[step - first, :, :rows] for mask in masks],
+                )
+
+    def _draw_batches(self) -> tuple[Tensor, Tensor]:
+        """Shuffle: rows of the matrices [step, member, row], and targets [step, member, row, output]."""
+        recipe, places = self.recipe, self.steps * self.recipe.batch_size
+        order = np.zeros((len(self.members), places), np.int64)
+        targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
+        for m, (member, streams) in enumerate(zip(self.members, self.streams, strict=True)):
+            rows = streams.batch_rows(member.split[0])
+            order[m, : len(rows)] = rows
+            targets[m, : len(rows)] = _targets(recipe, streams.noisy(member, member.data.y[rows]))
+        shape = (len(self.members), self.steps, recipe.batch_size)
+        by_step = [
+            torch.from_numpy(values.reshape(*shape, *values.shape[2:])).transpose(0, 1).contiguous()
+            for values in (order, targets)
+        ]
+        return by_step[0].to(self.device), by_step[1].to(self.device)
+
+    def _draw_masks(self, place: int, steps: int) -> Tensor | None:
+        """Dropout masks of the input (place 0) or behind a hidden layer: [step, member, row, width]."""
+        rates = [rates[place] for rates in self.rates]
+        if not any(rates):
+            return None
+        rows = self.recipe.batch_size
+        kept = np.ones((steps, len(rates), rows, self.network.widths[place]), np.bool_)
+        for m, rate in enumerate(rates):
+            width = self.columns[m] if place == 0 else self.network.widths[place]
+            if rate:
+                kept[:, m, :, :width] = self.streams[m].kept(place, rate, steps, rows, width)
+        scales = [
+            1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates
+        ]  # the expectation stays (D2L §5.6)
+        masks = torch.from_numpy(kept.view(np.uint8)).to(self.device, torch.float32)
+        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None])
+
+    def _step(
+        self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
+    ) -> None:
+        """One step of all members: order [member, row], targets [member, row, output]."""
+        network, recipe = self.network, self.recipe
+        inputs = self._gather(order)
+        if masks[0] is not None:
+            inputs.mul_(masks[0])
+        prediction = network.forward(inputs, masks[1:])  # [member, row, output]
+
+        def slope(out: Tensor) -> None:
+            self.loss.slope(prediction, targets, out)
+            out.mul_(weight)  # a mean over each member's own rows
+
+        network.backward(slope)
+        if any(self.l1):
+            for name, gradient in network.gradients.items():
+                if name.endswith("weight"):
+                    l1 = torch.tensor(self.l1, device=self.device)[:, None, None]
+                    gradient.addcmul_(network.parameters[name].sign(), l1)
+        if recipe.clip_norm:
+            norms = [torch.linalg.vector_norm(g, dim=(1, 2)) for g in network.gradients.values()]
+            norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [member]
+            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)[:, None, None]
+            for gradient in network.gradients.values():
+                gradient.mul_(factor)
+        self.optimizer.step(learning_rate_factor(recipe, step, self.steps))
+        if recipe.ema:
+            for name, average in self.averaged.items():
+                average.lerp_(network.parameters[name], 1 - recipe.ema)
+
+    def _gather(self, order: Tensor) -> Tensor:
+        """Fetch the rows of a step, [member, row, column]; members with the same matrix in one call."""
+        rows = order.shape[1]
+        if rows not in self._inputs:
+            self._inputs[rows] = self.network.empty(len(self.members), rows, max(self.columns))
+        inputs = self._inputs[rows]
+        for _, group in groupby(range(len(self.members)), lambda m: id(self.matrices[m])):
+            run = list(group)
+            part, X = slice(run[0], run[-1] + 1), self.matrices[run[0]]
+            torch.index_select(X, 0, order[part].reshape(-1), out=inputs[part].flatten(0, 1)[:, : X.shape[1]])
+        return inputs
+
+    # after an epoch
+    # -------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Evaluate the members, remember the best weights, and stop those that are done."""
+        recipe, records, epoch = self.recipe, self.records, self.epoch
+        if records["norms"].size:
+            records["norms"][:, epoch] = self.network.gradient_norms().cpu()
+            records["scales"][:, epoch] = self.network.activation_scales().cpu()
+        sums = torch.stack(
+            [value.sum((1, 2)) for value in self.network.parameters.values()]
+        )  # [name, member]
+        finite = sums.isfinite().all(0).cpu().numpy()
+        records["diverged"][(records["diverged"] < 0) & ~finite] = epoch
+        for m, member in enumerate(self.members):
+            if records["stopped"][m]:
+                continue
+            if (epoch + 1) % recipe.curve_every == 0 or epoch + 1 == recipe.epochs:
+                losses = self._losses(m, self.matrices[m], member.data.y)
+                for name, rows in (("train", member.data.fit_rows), ("valid", member.data.valid_rows)):
+                    records[name][m, epoch] = losses[rows].mean() if len(rows) else np.nan
+            if recipe.patience is not None:
+                inner = member.split[1]
+                loss = self._losses(m, self.matrices[m][torch.from_numpy(inner)], member.data.y[inner]).mean()
+                if loss < records["best_loss"][m]:
+                    records["best_loss"][m], records["best_epoch"][m] = loss, epoch
+                    for name, best in self.best.items():
+                        best[m] = self.averaged[name][m]
+                records["stopped"][m] = epoch - records["best_epoch"][m] >= recipe.patience
+            records["stopped"][m] |= not finite[m]
+
+    def _losses(self, m: int, X: Tensor, y: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The loss of each row, in evaluation mode."""
+        prediction = predict(self.averaged, m, X, self.recipe.outputs, self.activation)
+        targets = torch.from_numpy(_targets(self.recipe, y)).to(self.device)
+        return self.loss.rows(prediction, targets).cpu().numpy().astype(np.float64)
+
+    def _result(self, m: int) -> FittedMember:
+        member, records, outputs = self.members[m], self.records, self.recipe.outputs
+
+        def predictions(X: Tensor) -> NDArray[np.float64]:
+            values = predict(self.best, m, X, outputs, self.activation).cpu().numpy().astype(np.float64)
+            return values[:, 0] if outputs == 1 else values
+
+        return FittedMember(
+            fold=member.data.fold,
+            seed=member.seed,
+            predictions=predictions(self.matrices[m]),
+            test_predictions=predictions(self.test_matrices[m]),
+            train_losses=records["train"][m],
+            valid_losses=records["valid"][m],
+            weights=weights_of(self.best, m, self.columns[m], outputs),
+            best_epoch=int(records["best_epoch"][m]) if self.recipe.patience else None,
+            diverged_epoch=int(records["diverged"][m]) if records["diverged"][m] >= 0 else None,
+            health=Health(records["norms"][m], records["scales"][m]) if records["norms"].size else None,
+        )
+
+
+def _targets(recipe: Linear, y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Targets as the loss takes them, [row, output]: numbers, or with softmax one-hot classes."""
+    if recipe.outputs == 1:
+        return np.asarray(y, np.float32)[:, None]
+    return np.eye(recipe.outputs, dtype=np.float32)[y.astype(np.int64)]
+
+
+def _dropout_rates(recipe: Linear) -> tuple[float, ...]:
+    return recipe.dropout_rates if isinstance(recipe, MLP) else ()

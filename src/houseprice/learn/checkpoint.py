@@ -1,0 +1,137 @@
+"""Networks on disk: weights to keep, and the state of an unfinished training.
+
+Both are safetensors files with a JSON header: loading one runs no code, unlike pickle.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from houseprice.config import MLP, Linear
+from houseprice.errors import StorageError
+from houseprice.files import storing, write_atomically
+from houseprice.learn.members import Member
+from houseprice.learn.network import Weights
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+_HEADER = "houseprice"
+
+
+def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], Weights]) -> None:
+    """Store the weights of a recipe's members, by (fold, seed), in one file.
+
+    Tensors are named ``fold0.seed0.layers.0.weight`` [out, in] …, float32; the header holds the recipe.
+
+    Raises
+    ------
+    StorageError
+        If the file can't be written.
+    """
+    tensors = {
+        f"fold{fold}.seed{seed}.{name}": value
+        for (fold, seed), member in weights.items()
+        for name, value in member.items()
+    }
+    _write(path, tensors, {"recipe": recipe.model_dump(mode="json")})
+
+
+def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weights]]:
+    """Read what `save_weights` stored; `houseprice.learn.network.as_sequential` makes a plain network of it.
+
+    Raises
+    ------
+    StorageError
+        If the file is absent, is no such file, or is damaged.
+    """
+    tensors, header = _read(path)
+    try:
+        kind = MLP if header["recipe"]["kind"] == "mlp" else Linear
+        recipe = kind.model_validate(header["recipe"], strict=False)  # JSON knows no tuples
+        weights: dict[tuple[int, int], Weights] = {}
+        for name, value in tensors.items():
+            fold, seed, parameter = name.split(".", 2)
+            key = int(fold.removeprefix("fold")), int(seed.removeprefix("seed"))
+            weights.setdefault(key, {})[parameter] = value
+    except (KeyError, ValueError) as error:
+        raise StorageError(f"{path}: holds no weights of this program ({error}); train again") from error
+    return recipe, weights
+
+
+class Checkpoints:
+    """The states of unfinished batches in a folder.
+
+    Files are named by a digest of all that a result depends on: members, data, batches, versions. So a
+    training never takes up the state of another one.
+
+    Parameters
+    ----------
+    folder
+        Where the files lie; it is made when the first is written.
+    members, shares
+        All members, and the batches that they are trained in, as positions.
+    every
+        Epochs between two checkpoints.
+    """
+
+    def __init__(
+        self, folder: Path, members: Sequence[Member], shares: Sequence[Sequence[int]], every: int
+    ) -> None:
+        self._folder, self._every = folder, every
+        digest = hashlib.sha256(json.dumps([list(share) for share in shares]).encode())
+        digest.update(f"torch {version('torch')} numpy {version('numpy')}".encode())
+        hashes: dict[int, bytes] = {}  # of each array once, however many members share it
+        for member in members:
+            data = member.data
+            digest.update(f"{member.recipe.model_dump_json()} fold {data.fold} seed {member.seed}".encode())
+            for array in (data.X, data.y, data.fit_rows, data.valid_rows, data.X_test):
+                if id(array) not in hashes:
+                    described = f"{array.shape} {array.dtype}".encode()
+                    hashes[id(array)] = hashlib.sha256(described + np.ascontiguousarray(array).data).digest()
+                digest.update(hashes[id(array)])
+        self._name = digest.hexdigest()[:16]
+
+    def _path(self, batch: int) -> Path:
+        return self._folder / f"{self._name}-{batch:04d}.safetensors"
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Whether a batch that has done ``epoch`` of its ``epochs`` shall be saved now."""
+        return epoch % self._every == 0 or epoch == epochs
+
+    def save(self, batch: int, arrays: Arrays, header: Mapping[str, Any]) -> None:
+        """Write a batch's state atomically, in place of its former one."""
+        _write(self._path(batch), arrays, header)
+
+    def load(self, batch: int) -> tuple[Arrays, dict[str, Any]] | None:
+        """Read a batch's state, or None if there is none."""
+        return _read(self._path(batch)) if self._path(batch).exists() else None
+
+    def clear(self) -> None:
+        """Remove this training's states: it has ended."""
+        for path in self._folder.glob(f"{self._name}-*.safetensors"):
+            with storing(path):
+                path.unlink(missing_ok=True)
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], header: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content = save(contiguous, metadata={_HEADER: json.dumps(header)})
+    write_atomically(path, lambda file: file.write(content))
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise StorageError(f"{path}: can't be read ({error}); delete it, and train again") from error

@@ -1,0 +1,193 @@
+"""One member: what it is fitted on, which random streams are its own, and what became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houseprice.config import PER_MEMBER, Linear
+from houseprice.errors import TrainingError, listing
+from houseprice.learn.network import Weights
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """What the members of one fold are fitted on and asked about."""
+
+    fold: int
+    X: NDArray[np.float32]
+    """[n_rows, n_columns], all training rows of the competition, as this fold's preprocessor sees them."""
+    y: NDArray[np.float32]
+    """[n_rows], the target as fitted: standardised by the caller, or the classes 0, 1, …"""
+    fit_rows: NDArray[np.int64]
+    """[n_fit]"""
+    valid_rows: NDArray[np.int64]
+    """[n_valid]"""
+    X_test: NDArray[np.float32]
+    """[n_test, n_columns]"""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a member's gradients and activations fared (D2L §5.4), at the last step of every epoch."""
+
+    gradient_norms: NDArray[np.float64]
+    """[n_epochs, n_layers], norm of each layer's weight gradient, before clipping"""
+    activation_scales: NDArray[np.float64]
+    """[n_epochs, n_layers], root mean square of each layer's output"""
+
+
+@dataclass(frozen=True)
+class FittedMember:
+    """What became of a member.
+
+    Predictions are on the fitted scale, in evaluation mode, float64. With cross-entropies they are logits;
+    softmax has one for each class, [n_rows, n_classes].
+    """
+
+    fold: int
+    seed: int
+    predictions: NDArray[np.float64]
+    """[n_rows], of all training rows"""
+    test_predictions: NDArray[np.float64]
+    """[n_test]"""
+    train_losses: NDArray[np.float64]
+    """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN: not asked for"""
+    valid_losses: NDArray[np.float64]
+    """[n_epochs], the same over the validation rows"""
+    weights: Weights
+    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_sequential`)"""
+    best_epoch: int | None = None
+    """With early stopping: the epoch, from 0, after which the weights were these."""
+    diverged_epoch: int | None = None
+    """The epoch, from 0, in which a parameter became infinite or NaN."""
+    health: Health | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network to fit: its recipe, its fold's data, its seed."""
+
+    recipe: Linear
+    data: FoldData
+    seed: int
+
+    def __str__(self) -> str:
+        settings = {key: getattr(self.recipe, key) for key in PER_MEMBER if hasattr(self.recipe, key)}
+        named = ", ".join(f"{key} {value}" for key, value in settings.items())
+        return f"fold {self.data.fold} seed {self.seed} ({named})"
+
+    @cached_property
+    def split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The fit rows in two: those that are trained on, and those that early stopping watches."""
+        rows = np.asarray(self.data.fit_rows, np.int64)
+        if self.recipe.patience is None:
+            return rows, rows[:0]
+        inner = min(len(rows) - 1, max(1, round(len(rows) * self.recipe.inner_fraction)))
+        shuffled = Streams.of(self).inner_split.permutation(rows)
+        return np.sort(shuffled[inner:]), np.sort(shuffled[:inner])
+
+    def check(self) -> None:
+        """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes."""
+        data, recipe = self.data, self.recipe
+        if len(data.fit_rows) < (1 if recipe.patience is None else 2) or data.X.shape[1] < 1:
+            raise TrainingError(
+                f"fold {data.fold}: {len(data.fit_rows)} rows to fit and {data.X.shape[1]} columns are "
+                "too few; use fewer folds, or look at exclude_from_fit and the features"
+            )
+        if "cross_entropy" in recipe.loss:
+            bad = np.flatnonzero(~np.isin(data.y, np.arange(recipe.classes)))
+            if len(bad):
+                raise TrainingError(
+                    f"fold {data.fold}: loss {recipe.loss} needs targets 0 to {recipe.classes - 1}, but rows "
+                    f"{listing(bad)} have {listing(data.y[bad])}; correct the target, `classes` or `loss`"
+                )
+
+
+def dropped_of_65536(rate: float) -> int:
+    """How many of 65,536 units a dropout rate drops on average; those that stay are scaled by exactly its
+    inverse.
+
+    >>> dropped_of_65536(0.2)
+    13107
+    """
+    return min(round(rate * 65536), 65535)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """A member's random streams, derived from its seed and fold alone; a stream for each purpose.
+
+    Two recipes with the same seed and fold thus start from the same weights and see the same batches: their
+    difference is the recipe's.
+    """
+
+    initial: np.random.Generator
+    inner_split: np.random.Generator
+    order: np.random.Generator
+    label_noise: np.random.Generator
+    dropout: tuple[np.random.Generator, ...]
+    """For the input, then for each hidden layer."""
+
+    @classmethod
+    def of(cls, member: Member, hidden_layers: int = 0) -> "Streams":
+        """Start the streams of a member (SFC64: the fastest of numpy's, and bits are drawn in bulk)."""
+        seed = [member.seed, member.data.fold]
+        streams = [
+            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
+            for purpose in range(5 + hidden_layers)
+        ]
+        initial, inner_split, order, label_noise, *dropout = streams
+        return cls(initial, inner_split, order, label_noise, tuple(dropout))
+
+    def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Shuffle rows for one epoch; batches are taken from the front."""
+        return self.order.permutation(rows)
+
+    def noisy(self, member: Member, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Disturb the fitted targets [row], numbers or classes, by the member's ``label_noise``."""
+        recipe = member.recipe
+        if not recipe.label_noise:
+            return y
+        if "cross_entropy" in recipe.loss:
+            anew = self.label_noise.random(len(y)) < recipe.label_noise
+            return np.where(anew, self.label_noise.integers(recipe.classes, size=len(y)), y).astype(
+                np.float32
+            )
+        noise = self.label_noise.standard_normal(len(y), dtype=np.float32)
+        return y + np.float32(recipe.label_noise) * noise
+
+    def kept(self, place: int, rate: float, steps: int, rows: int, width: int) -> NDArray[np.bool_]:
+        """Draw which units stay, for some steps at once: [step, row, width].
+
+        Parameters
+        ----------
+        place
+            0 for the input, 1 for the first hidden layer, …
+        rate
+            Share that is dropped; 16 random bits decide about a unit (`dropped_of_65536`).
+        """
+        count = steps * rows * width
+        bits = self.dropout[place].integers(0, 2**64 - 1, -(-count // 4), dtype=np.uint64, endpoint=True)
+        return (bits.view(np.uint16)[:count] >= dropped_of_65536(rate)).reshape(steps, rows, width)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Where the streams stand, for a checkpoint."""
+        return [_plain(stream.bit_generator.state) for stream in self._all()]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Continue from a `state`."""
+        for stream, saved in zip(self._all(), state, strict=True):
+            stream.bit_generator.state = saved
+
+    def _all(self) -> list[np.random.Generator]:
+        return [self.initial, self.inner_split, self.order, self.label_noise, *self.dropout]
+
+
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A bit generator's state as JSON can hold it."""
+    words = [int(word) for word in state["state"]["state"]]
+    return {**state, "state": {"state": words}}

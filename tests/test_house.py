@@ -1,0 +1,107 @@
+"""The floors of the house: a room imports from the floors below its own, and only some rooms touch the disk."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from competitions import PACKAGE, environment
+
+FLOORS = (  # from the ground; the rooms of one line import none of each other
+    {"errors"},
+    {"files"},
+    {"metrics"},
+    {"config"},
+    {"data.expressions", "data.sample", "data.tables", "data.folds"},
+    {"data.ingest", "data.features"},
+    {"learn.network"},
+    {"learn.members"},
+    {"learn.checkpoint"},
+    {"learn.training"},
+    {"learn.estimators"},
+    {"learn.crossval"},
+    {"compete.ensemble", "compete.submission", "compete.leaderboard"},
+    {"artifacts"},
+    {"plan"},
+    {"manifest"},
+    {"pipeline"},
+    {"console"},
+    {"cli"},
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+TOUCH_THE_DISK = {
+    *("files", "config", "data.ingest", "learn.checkpoint", "compete.leaderboard", "compete.submission"),
+    *("artifacts", "plan", "manifest", "pipeline", "console", "cli"),
+}
+DISK_CALLS = {
+    *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
+    *("rmdir", "touch", "iterdir", "glob", "rglob", "to_csv", "savetxt", "tofile", "save"),
+}
+DISK_MODULES = {"os", "shutil", "tempfile", "sqlite3", "joblib", "subprocess", "urllib", "socket"}
+
+
+def rooms() -> dict[str, Path]:
+    paths = (path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
+
+
+ROOMS = rooms()
+
+
+def imports(path: Path) -> set[str]:
+    """Everything that a module imports, at whatever depth, absolute and in full."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import, which fingerprints don't follow"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms among a module's imports: of ``houseprice.errors.listing`` the room ``errors``."""
+    names = (name.removeprefix("houseprice.") for name in imports(path) if name.startswith("houseprice."))
+    return {room for name in names for room in ROOMS if name == room or name.startswith(f"{room}.")}
+
+
+def test_every_module_has_a_floor() -> None:
+    assert set(ROOMS) == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_imports_from_floors_below(room: str) -> None:
+    assert [other for other in rooms_imported(ROOMS[room]) if FLOOR_OF[other] >= FLOOR_OF[room]] == []
+
+
+def test_init_files_hold_a_docstring_at_most() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        nodes = ast.parse(path.read_bytes()).body
+        assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in nodes), path
+        assert len(nodes) <= 1, path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_module_can_be_read_at_one_sitting(room: str) -> None:
+    assert len(ROOMS[room].read_text(encoding="utf-8").splitlines()) < 450
+
+
+@pytest.mark.parametrize("room", sorted(set(ROOMS) - TOUCH_THE_DISK))
+def test_other_rooms_do_no_file_io(room: str) -> None:
+    calls = [node.func for node in ast.walk(ast.parse(ROOMS[room].read_bytes())) if isinstance(node, ast.Call)]
+    named = {node.id for node in calls if isinstance(node, ast.Name)}
+    named |= {node.attr for node in calls if isinstance(node, ast.Attribute)}
+    assert named & DISK_CALLS == set()
+    assert {name.split(".")[0] for name in imports(ROOMS[room])} & DISK_MODULES == set()
+
+
+@pytest.mark.parametrize("module", ["cli", "plan", "pipeline"])
+def test_import_is_light(module: str) -> None:
+    heavy = ("torch", "pandas", "sklearn", "scipy", "joblib")
+    code = f"import json, sys, houseprice.{module}; print(json.dumps([m for m in {heavy!r} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    assert json.loads(done.stdout) == []
