@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from houseprice.errors import ConfigError, nearest
 
@@ -212,4 +213,4 @@ class _Evaluation:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or isinstance(getattr(value, "dtype", None), pd.StringDtype)
+    return isinstance(value, str) or (isinstance(value, pd.Series) and not is_numeric_dtype(value))

@@ -151,7 +151,7 @@ def _as_text(values: pd.Series) -> pd.Series:
     """Numbers as labels: 20.0 becomes "20"; gaps stay gaps."""
     if not is_numeric_dtype(values):
         return values
-    return values.map(lambda number: f"{number:.15g}", na_action="ignore").astype("str")
+    return values.map(lambda number: f"{number:.15g}", na_action="ignore").astype(object)
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,8 @@ def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadl
 
 def _get(url: str, timeout: float, deadline: float) -> bytes:
     start, pieces = time.monotonic(), []
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+    opener = urllib.request.build_opener()  # `urlopen` would keep the proxies of its first call
+    with opener.open(url, timeout=timeout) as answer:
         while piece := answer.read1(1 << 16):  # what has arrived: `read` would wait for all of it
             pieces.append(piece)
             if time.monotonic() - start > deadline:

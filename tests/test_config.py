@@ -1,0 +1,210 @@
+"""The competition file: what it means, its overrides, and every fault refused with its key and the nearest known."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import TINY_TOML, LoadTiny
+from houseprice.config import MLP, Competition, Linear, competition_from_json, load_competition
+from houseprice.errors import ConfigError
+
+CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    # what is wrong: text of the good file, what stands there instead, what the message says
+    "unknown key": ("hidden", "hiden", ("experiments.mlp", "unknown key 'hiden'", "did you mean 'hidden'?")),
+    "unknown table": ("[folds.main]", "[fold.main]", ("unknown key 'fold'", "did you mean 'folds'?")),
+    "unknown ingest key": ("none_columns", "none_colums", ("ingest", "did you mean 'none_columns'?")),
+    "unknown kind": ('kind = "mlp"', 'kind = "mpl"', ("experiments.mlp", "unknown kind 'mpl'", "did you mean 'mlp'?")),
+    "no kind": ('kind = "mlp"', "", ("experiments.mlp", "kind", "required")),
+    "no key": ('target = "Price"', "", ("target", "required")),
+    "text for a number": ("epochs = 2", 'epochs = "2"', ("experiments.mlp.epochs", "integer", "it is '2'")),
+    "part for a whole": ("epochs = 2", "epochs = 2.5", ("experiments.mlp.epochs", "integer", "it is 2.5")),
+    "truth for a number": ("epochs = 2", "epochs = true", ("experiments.mlp.epochs", "integer", "it is True")),
+    "number for a list": ("hidden = [8]", "hidden = 8", ("experiments.mlp.hidden", "list", "it is 8")),
+    "number for text": ('id = "Id"', "id = 1", ("id", "string", "it is 1")),
+    "number for a table": ('[experiments.ridge]\nkind = "ridge"', "[experiments]\nridge = 1", ("ridge", "table", "1")),
+    "too small": ("k = 4", "k = 1", ("folds.main.k", "greater than or equal to 2", "it is 1")),
+    "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
+    "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),
+    "rates for other layers": ("epochs = 2", "dropout = [0.1, 0.2]", ("experiments.mlp", "2 rates for 1 hidden layer")),
+    "unknown choice": ('metric = "log_rmse"', 'metric = "rmsle"', ("metric", "'log_rmse' or 'rmse'", "it is 'rmsle'")),
+    "unknown features": ("epochs = 2", 'features = "defualt"', ("experiments.mlp.features", "did you mean 'default'")),
+    "unknown folds": ("epochs = 2", 'folds = "mian"', ("experiments.mlp.folds", "did you mean 'main'")),
+    "unknown run": ('runs = ["ridge"', 'runs = ["rigde"', ("ensembles.both.runs", "did you mean 'ridge'")),
+    "unknown entry": ('entry = "both"', 'entry = "bth"', ("entry", "unknown name 'bth'", "did you mean 'both'")),
+    "no runs": ('runs = ["ridge", "mlp"]', "runs = []", ("ensembles.both.runs", "at least 1")),
+    "one name for two": ("[ensembles.both]", "[ensembles.mlp]", ("ensembles.mlp", "an experiment has this name")),
+    "name of a path": ("[experiments.ridge]", '[experiments."../ridge"]', ("'../ridge'", "use letters")),
+    "name of another": ('name = "tiny"', 'name = "tinny"', ("'tinny'", "its folder is 'tiny'", "make them equal")),
+    "id as target": ('target = "Price"', 'target = "Id"', ("id and target name the same column", "'Id'")),
+    "contiguous repeats": ("k = 4", 'scheme = "contiguous"\nrepeats = 2', ("folds.main", "use repeats = 1")),
+    "two roles": (
+        "[features.default]",
+        '[features.default]\nnumber = ["Rooms"]\ncategory = ["Rooms"]',
+        ("features.default", "'Rooms' is named twice: under number and category"),
+    ),
+    "an order with a label twice": (
+        "[features.default]",
+        '[features.default]\nordinal = [{ columns = ["Street"], order = ["Pave", "Grvl", "Pave"] }]',
+        ("features.default.ordinal.0.order", "twice in the order: Pave"),
+    ),
+    "half a mirror": (
+        "[folds.main]",
+        f'[ingest.mirror."train.csv"]\nurl = "http://localhost/"\nsha1 = "{"0" * 40}"\n[folds.main]',
+        ("ingest.mirror", "both train.csv and test.csv"),
+    ),
+    "mirror elsewhere": (
+        "[folds.main]",
+        f'[ingest.mirror."train.csv"]\nurl = "file:///etc/passwd"\nsha1 = "{"0" * 40}"\n[folds.main]',
+        ("ingest.mirror.train.csv.url", "not an http or https address"),
+    ),
+    "not TOML": ("k = 4", "k == 4", ("cannot be read as TOML", "line 11")),
+}
+
+
+@pytest.mark.parametrize(("good", "bad", "words"), CONFIG_FAULTS.values(), ids=CONFIG_FAULTS)
+def test_a_fault_in_the_competition_file_is_named_with_its_key(
+    good: str, bad: str, words: tuple[str, ...], tiny_root: Path
+) -> None:
+    assert TINY_TOML.count(good) >= 1
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    path.write_text(TINY_TOML.replace(good, bad, 1), encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_competition(path)
+    message = str(refusal.value)
+    assert str(path) in message
+    missing = [word for word in words if word not in message]
+    assert not missing, f"not in the message {message!r}: {missing}"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"name = \x00", b"\x89PNG\r\n"], ids=["UTF-16", "NUL", "binary"])
+def test_a_file_that_is_no_text_is_named(data: bytes, tiny_root: Path) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: cannot be read as TOML")):
+        load_competition(path)
+
+
+def test_an_absent_competition_is_refused_with_those_that_are_there(tiny_root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no competition file .*tinny.*; competitions here: tiny \(choose with -c\)"):
+        load_competition(tiny_root / "data" / "tinny" / "competition.toml")
+
+
+def test_a_wrong_root_is_refused_with_the_option(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose the project's folder with --root"):
+        load_competition(tmp_path / "data" / "tiny" / "competition.toml")
+
+
+def test_every_fault_is_told_at_once(tiny_root: Path) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    path.write_text(TINY_TOML.replace("k = 4", "k = 1").replace("epochs = 2", "epochs = 0"))
+    with pytest.raises(ConfigError) as refusal:
+        load_competition(path)
+    first, second = str(refusal.value).splitlines()
+    assert "folds.main.k" in first
+    assert "experiments.mlp.epochs" in second
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tiny_root: Path, load_tiny: LoadTiny) -> None:
+    expected = load_tiny()
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TINY_TOML.replace("\n", "\r\n").encode())
+    assert load_tiny() == expected
+
+
+# ------------------------------------------------------------------ --set
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("mlp.weight_decay=0.01", "weight_decay", 0.01),
+        ("experiments.mlp.weight_decay=1", "weight_decay", 1.0),
+        ("mlp.hidden=[3, 4]", "hidden", (3, 4)),
+        ("mlp.activation=tanh", "activation", "tanh"),
+        ('mlp.activation="tanh"', "activation", "tanh"),
+        (" mlp.seeds = 3 ", "seeds", 3),
+        ("mlp.standardize_target=false", "standardize_target", False),
+    ],
+)
+def test_an_override_is_the_key_of_an_experiment(override: str, key: str, value: object, load_tiny: LoadTiny) -> None:
+    changed, before = load_tiny(override), load_tiny()
+    assert getattr(changed.experiments["mlp"], key) == value
+    assert changed.experiments["ridge"] == before.experiments["ridge"]
+    assert changed.folds == before.folds
+
+
+def test_an_override_is_any_path_of_the_file_and_the_last_one_counts(load_tiny: LoadTiny) -> None:
+    competition = load_tiny(
+        "folds.main.k=5", "folds.main.k=6", "features.wide.rare=2", "entry=ridge", "both.method=nnls"
+    )
+    assert competition.folds["main"].k == 6
+    assert competition.features["wide"].rare == 2
+    assert competition.entry == "ridge"
+    assert competition.ensembles["both"].method == "nnls"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("mlp.weigth_decay=1", ("--set mlp.weigth_decay=1", "experiments.mlp", "did you mean 'weight_decay'?")),
+        ("mpl.epochs=1", ("--set mpl.epochs=1", "unknown name 'mpl'", "did you mean 'mlp'?")),
+        ("mlp.epochs=many", ("--set mlp.epochs=many", "experiments.mlp.epochs", "integer", "it is 'many'")),
+        ("mlp.hidden=[1,", ("--set mlp.hidden=[1,", "experiments.mlp.hidden", "list", "it is '[1,'")),
+        ("mlp.epochs", ("--set mlp.epochs", "write key=value, such as")),
+        ("=1", ("--set =1", "write key=value")),
+        ("mlp..epochs=1", ("--set mlp..epochs=1", "write key=value")),
+        ("mlp.epochs.x=1", ("--set mlp.epochs.x=1", "'epochs' is a value, not a table")),
+        ("mlp=1", ("--set mlp=1", "experiments.mlp", "table")),
+        ("folds.main.kk=3", ("--set folds.main.kk=3", "folds.main", "unknown key 'kk'")),
+        ("folds.main.k=1", ("--set folds.main.k=1", "folds.main.k", "greater than or equal to 2", "it is 1")),
+    ],
+)
+def test_a_wrong_override_is_quoted(override: str, words: tuple[str, ...], load_tiny: LoadTiny) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_tiny(override)
+    missing = [word for word in words if word not in str(refusal.value)]
+    assert not missing, f"not in the message {str(refusal.value)!r}: {missing}"
+
+
+def test_an_override_of_a_broken_file_is_refused_too(tiny_root: Path, load_tiny: LoadTiny) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    path.write_text(TINY_TOML[: TINY_TOML.index("[")] + "experiments = 3\n")
+    with pytest.raises(ConfigError, match=r"--set mlp\.epochs=1: unknown name 'mlp'"):
+        load_tiny("mlp.epochs=1")
+
+
+# ------------------------------------------------------------------ what the models promise
+
+
+def test_the_shipped_competition_says_what_the_design_says(house_prices: Competition) -> None:
+    assert (house_prices.id, house_prices.target, house_prices.metric) == ("Id", "SalePrice", "log_rmse")
+    assert {"d2l-linear", "d2l-mlp", "ridge", "mlp"} <= house_prices.experiments.keys()
+    d2l = house_prices.experiments["d2l-linear"]
+    assert isinstance(d2l, Linear)
+    assert (d2l.learning_rate, d2l.weight_decay, d2l.epochs, d2l.batch_size, d2l.floor) == (5, 0, 100, 64, 1)
+    assert (d2l.target_scale, d2l.standardize_target) == ("natural", False)
+    assert (house_prices.folds[d2l.folds].scheme, house_prices.folds[d2l.folds].k) == ("contiguous", 5)
+    assert house_prices.features[d2l.features].scope == "all"
+    assert house_prices.ingest.mirror["train.csv"].sha1 == "585e9cc93e70b39160e7921475f9bcd7d31219ce"
+    assert house_prices.ingest.mirror["test.csv"].sha1 == "fa19780a7b011d9b009e8bff8e99922a8ee2eb90"
+
+
+def test_a_competition_survives_json(house_prices: Competition) -> None:
+    """A manifest records the competition, and `reproduce` reads it back."""
+    assert competition_from_json(house_prices.model_dump(mode="json"), "manifest") == house_prices
+
+
+def test_dropout_is_one_rate_for_all_layers_or_one_for_each() -> None:
+    assert MLP(kind="mlp", hidden=(4, 3), dropout=0.5).dropout_rates == (0.5, 0.5)
+    assert MLP(kind="mlp", hidden=(4, 3), dropout=(0.5, 0.0)).dropout_rates == (0.5, 0.0)
+
+
+def test_an_entry_is_an_ensemble_or_one_experiment(load_tiny: LoadTiny) -> None:
+    assert load_tiny().runs_of("both") == ("ridge", "mlp")
+    assert load_tiny().runs_of("mlp") == ("mlp",)
+
+
+def test_models_are_frozen(load_tiny: LoadTiny) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_tiny().name = "other"  # type: ignore[misc]

@@ -1,0 +1,287 @@
+"""Downloads: the mirror against a real local HTTP server, and the Kaggle client as a program on PATH."""
+
+import hashlib
+import os
+import socket
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import LoadTiny
+from houseprice.config import MirrorFile
+from houseprice.data.ingest import download, ingest, read_raw
+from houseprice.errors import DownloadError
+
+ZEROS = "0" * 40
+
+
+def sha1(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
+
+
+@pytest.fixture
+def raw(tiny_root: Path) -> Path:
+    return tiny_root / "data" / "tiny" / "raw"
+
+
+@dataclass
+class Mirror:
+    """A local HTTP server that answers each path by its plan, and counts the requests."""
+
+    url: str = ""
+    plans: dict[str, Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, path: str, data: bytes) -> MirrorFile:
+        self.plans[path] = lambda handler: answer(handler, 200, data)
+        return MirrorFile(url=self.url + path, sha1=sha1(data))
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, data: bytes = b"", length: int | None = None) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(data) if length is None else length))
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    served = Mirror()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.requests.append(self.path)
+            served.plans[self.path](self)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that hangs up early is part of these tests."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        served.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield served
+        served.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_sound_file_arrives_in_one_request(mirror: Mirror) -> None:
+    data = os.urandom(300_000)
+    assert download(mirror.serve("/train.csv", data)) == data
+    assert mirror.requests == ["/train.csv"]
+
+
+def test_a_wrong_checksum_is_refused_after_two_attempts(mirror: Mirror) -> None:
+    file = mirror.serve("/train.csv", b"something else")
+    with pytest.raises(DownloadError, match=rf"/train\.csv: .*SHA-1 is {file.sha1}, not {ZEROS} \(14 bytes arrived\)"):
+        download(MirrorFile(url=file.url, sha1=ZEROS))
+    assert len(mirror.requests) == 2
+
+
+def test_a_file_that_is_not_there_is_not_asked_for_again(mirror: Mirror) -> None:
+    mirror.plans["/train.csv"] = lambda handler: answer(handler, 404)
+    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*404"):
+        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS))
+    assert len(mirror.requests) == 1
+
+
+def test_a_server_that_stumbles_is_asked_again(mirror: Mirror) -> None:
+    file = mirror.serve("/train.csv", b"good")
+
+    def stumble(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, 200 if len(mirror.requests) > 1 else 500, b"good")
+
+    mirror.plans["/train.csv"] = stumble
+    assert download(file) == b"good"
+    assert len(mirror.requests) == 2
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_attempts_are_bounded(attempts: int, mirror: Mirror) -> None:
+    mirror.plans["/train.csv"] = lambda handler: answer(handler, 503)
+    with pytest.raises(DownloadError, match="503"):
+        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), attempts=attempts)
+    assert len(mirror.requests) == attempts
+
+
+def test_a_truncated_file_is_refused(mirror: Mirror) -> None:
+    data = b"x" * 1000
+    file = mirror.serve("/train.csv", data)
+    mirror.plans["/train.csv"] = lambda handler: answer(handler, 200, data[:400], length=1000)
+    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*\b(400|IncompleteRead)\b"):
+        download(file)
+    assert len(mirror.requests) == 2
+
+
+def test_a_server_that_never_answers_is_given_up(mirror: Mirror) -> None:
+    mirror.plans["/train.csv"] = lambda handler: (mirror.closing.wait(), None)[1]
+    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*timed out"):
+        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), timeout=0.1)
+    assert len(mirror.requests) == 2
+
+
+def test_a_drip_is_cut_off_at_the_deadline(mirror: Mirror) -> None:
+    """Every byte comes in time, the file would not: the deadline holds for the whole."""
+    data = b"x" * 200
+    file = mirror.serve("/train.csv", data)
+
+    dripped: list[int] = []
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, 200, length=len(data))
+        for byte in data:
+            handler.wfile.write(bytes([byte]))
+            dripped.append(byte)
+            mirror.closing.wait(0.02)
+
+    mirror.plans["/train.csv"] = drip
+    with pytest.raises(DownloadError, match="not complete after"):
+        download(file, timeout=5, attempts=1, deadline=0.1)
+    assert len(dripped) < len(data), "the deadline was looked at when all had arrived"
+
+
+def test_a_host_that_refuses_is_offline_at_once(mirror: Mirror) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(DownloadError, match=r"offline\? 127\.0\.0\.1 cannot be reached: .*refused"):
+        download(MirrorFile(url=f"http://127.0.0.1:{port}/train.csv", sha1=ZEROS))
+
+
+def test_a_host_that_says_nothing_is_offline_within_the_timeout(mirror: Mirror) -> None:
+    """A full queue of connections drops further ones, as a firewall does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as first, socket.socket() as more:
+        for client in (first, more):
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        with pytest.raises(DownloadError, match=r"offline\? .*(no answer within|timed out)"):
+            download(MirrorFile(url=f"http://127.0.0.1:{server.getsockname()[1]}/", sha1=ZEROS), timeout=0.2)
+
+
+def test_an_unknown_host_is_offline(mirror: Mirror) -> None:
+    with pytest.raises(DownloadError, match=r"offline\? nowhere\.invalid cannot be reached"):
+        download(MirrorFile(url="http://nowhere.invalid/train.csv", sha1=ZEROS))
+
+
+def test_a_proxy_of_the_environment_is_used(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy the mirror itself can't be reached, nor its name be looked up; that is not offline."""
+    address = "http://nowhere.invalid/train.csv"
+    mirror.plans[address] = lambda handler: answer(handler, 200, b"by proxy")
+    monkeypatch.setenv("http_proxy", mirror.url)
+    assert download(MirrorFile(url=address, sha1=sha1(b"by proxy"))) == b"by proxy"
+
+
+def with_mirror(mirror: Mirror, files: dict[str, bytes]) -> str:
+    """Serve files and return the override that makes them the competition's mirror."""
+    served = {name: mirror.serve(f"/{name}", files[name]) for name in ("train.csv", "test.csv")}
+    tables = ", ".join(f'"{name}"={{url="{file.url}", sha1="{file.sha1}"}}' for name, file in served.items())
+    return f"ingest.mirror={{{tables}}}"
+
+
+def test_the_mirror_fills_an_empty_raw(
+    raw: Path, mirror: Mirror, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+) -> None:
+    provenance = ingest(raw, load_tiny(with_mirror(mirror, tiny_files)), None, print)
+    assert provenance.source == "mirror"
+    assert provenance.origin == f"{mirror.url}/train.csv, {mirror.url}/test.csv"
+    assert {name: data for name, data in read_raw(raw).items() if name in ("train.csv", "test.csv")} == {
+        name: tiny_files[name] for name in ("train.csv", "test.csv")
+    }
+
+
+def test_nothing_is_written_when_the_second_file_fails(
+    raw: Path, mirror: Mirror, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+) -> None:
+    competition = load_tiny(with_mirror(mirror, tiny_files))
+    mirror.plans["/test.csv"] = lambda handler: answer(handler, 404)
+    with pytest.raises(DownloadError) as refusal:
+        ingest(raw, competition, None, print)
+    for word in ("'tiny'", "raw/ is empty", "/test.csv: download failed", "404", "houseprice ingest -c tiny --source"):
+        assert word in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert [path.name for path in raw.parent.iterdir()] == ["competition.toml"]
+
+
+# ------------------------------------------------------------------ the Kaggle client
+
+
+@pytest.fixture
+def kaggle(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a program ``kaggle`` with the given Python body on PATH; its folder is ``folder``.
+
+    The proxy stands for a network on which kaggle.com can be reached.
+    """
+    monkeypatch.setenv("https_proxy", mirror.url)
+    monkeypatch.setenv("KAGGLE_KEY", "a key")
+
+    def install(body: str) -> None:
+        program = tmp_path / "bin" / "kaggle"
+        program.parent.mkdir()
+        program.write_text(f"#!{sys.executable}\nimport sys\nfolder = sys.argv[sys.argv.index('-p') + 1]\n{body}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+    return install
+
+
+def test_the_kaggle_client_delivers_an_archive(
+    kaggle: Callable[[str], None], raw: Path, tmp_path: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+) -> None:
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**tiny_files, "data_description.txt": b"not needed"}.items():
+            archive.writestr(name, data)
+    kaggle(f"import shutil\nassert 'tiny-houses' in sys.argv\nshutil.copy({str(tmp_path / 'tiny.zip')!r}, folder)")
+    provenance = ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
+    assert (provenance.source, provenance.origin) == ("kaggle", "tiny-houses")
+    assert read_raw(raw) == tiny_files
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("sys.exit('403 - Forbidden: accept the rules of the competition')", "403 - Forbidden: accept the rules"),
+        ("pass", "no archive arrived"),
+        ("open(folder + '/tiny.zip', 'w').write('no archive')", "tiny.zip: not a sound archive"),
+        (
+            "import zipfile\nwith zipfile.ZipFile(folder + '/tiny.zip', 'w') as f: f.writestr('train.csv', 'Id')",
+            "no test.csv in tiny.zip",
+        ),
+    ],
+    ids=["forbidden", "nothing", "not a zip", "half a zip"],
+)
+def test_a_kaggle_client_that_fails_is_quoted_and_nothing_is_written(
+    body: str, words: str, kaggle: Callable[[str], None], raw: Path, load_tiny: LoadTiny
+) -> None:
+    kaggle(body)
+    with pytest.raises(DownloadError) as refusal:
+        ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
+    assert "kaggle: " in str(refusal.value)
+    assert words in str(refusal.value)
+    assert "houseprice ingest -c tiny --source DIR" in str(refusal.value)
+    assert [path.name for path in raw.parent.iterdir()] == ["competition.toml"]
+
+
+def test_without_credentials_the_kaggle_client_is_left_alone(
+    kaggle: Callable[[str], None], raw: Path, tmp_path: Path, load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle(f"open({str(tmp_path / 'called')!r}, 'w')")
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    with pytest.raises(DownloadError, match="raw/ is empty"):
+        ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
+    assert not (tmp_path / "called").exists()

@@ -1,0 +1,242 @@
+"""Reading CSV files: every cell accounted for, one type a column, gaps as the competition file says."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import LoadTiny
+from houseprice.config import Competition
+from houseprice.data.tables import Tables, read_tables
+
+Files = dict[str, bytes]
+TEXT = pd.Series(["a"], dtype="str").dtype  # object in pandas 2
+
+
+def files_of(train: str, test: str) -> Files:
+    """Files of two columns beside id and price; each argument holds rows of ``id,a,b`` without their prices."""
+    rows = [line + f",{100 + n}" for n, line in enumerate(train.split())]
+    return {
+        "train.csv": "\n".join(["Id,a,b,Price", *rows]).encode(),
+        "test.csv": "\n".join(["Id,a,b", *test.split()]).encode(),
+    }
+
+
+def read(train: str, test: str, load_tiny: LoadTiny, *overrides: str) -> Tables:
+    return read_tables(files_of(train, test), load_tiny("ingest.none_columns=[]", *overrides))
+
+
+def assert_same(one: Tables, other: Tables) -> None:
+    pd.testing.assert_frame_equal(one.train, other.train)
+    pd.testing.assert_frame_equal(one.test, other.test)
+    pd.testing.assert_series_equal(one.target, other.target)
+    pd.testing.assert_index_equal(one.sample_ids, other.sample_ids)
+    assert one.notices == other.notices
+
+
+def test_tables_are_typed_and_indexed_by_id(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    tables = read_tables(tiny_files, load_tiny())
+    assert list(tables.train.columns) == list(tables.test.columns) == ["Area", "Rooms", "Street", "Pool"]
+    assert tables.train[["Area", "Rooms"]].dtypes.eq(np.float64).all()
+    assert tables.train[["Street", "Pool"]].dtypes.eq(TEXT).all()
+    assert tables.target.dtype == np.float64
+    assert list(tables.train.index) == list(tables.target.index) == [f"{i:03d}" for i in range(1, 25)]
+    assert list(tables.sample_ids) == [f"{i}" for i in range(101, 109)]
+
+
+def test_none_of_it_is_a_category_and_a_gap_is_a_gap(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    """ "NA" means "no pool" in Pool, a column of [ingest].none_columns, and "not recorded" in Area."""
+    tables = read_tables(tiny_files, load_tiny())
+    assert set(tables.train["Pool"]) == {"None", "Gd"}
+    assert list(tables.train.index[tables.train["Area"].isna()]) == ["005", "016"]
+    everything_missing = read_tables(tiny_files, load_tiny("ingest.none_columns=[]"))
+    assert (everything_missing.train["Pool"].isna() == (tables.train["Pool"] == "None")).all()
+
+
+def test_an_empty_cell_of_a_none_column_is_still_a_gap(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    tiny_files["train.csv"] = tiny_files["train.csv"].replace(b"Pave,NA,", b"Pave,,", 1)
+    pool = read_tables(tiny_files, load_tiny()).train["Pool"]
+    assert list(pool.index[pool.isna()]) == ["001"]
+
+
+# ------------------------------------------------------------------ accepted ways to write the same file
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\n", b"\r"),
+        lambda data: data.rstrip(b"\n"),
+        lambda data: b"\n\n" + data.replace(b"\n", b"\n\n", 5),
+        lambda data: data.replace(b"Pave", b'"Pave"').replace(b"Id", b'"Id"'),
+        lambda data: b"\xef\xbb\xbf" + data.replace(b"Id", b'"Id"').replace(b"\n", b"\r\n"),
+    ],
+    ids=["BOM", "CRLF", "CR", "no last line end", "blank lines", "quotes", "BOM, quotes and CRLF"],
+)
+def test_other_ways_to_write_a_file_read_the_same(rewrite: object, tiny_files: Files, load_tiny: LoadTiny) -> None:
+    assert callable(rewrite)
+    rewritten = {name: rewrite(data) for name, data in tiny_files.items()}
+    assert_same(read_tables(rewritten, load_tiny()), read_tables(tiny_files, load_tiny()))
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        (b'"a, b"', "a, b"),
+        (b'"two\nlines"', "two\nlines"),
+        (b'"two\r\nlines"', "two\r\nlines"),
+        (b'"a ""b"""', 'a "b"'),
+        ("Straße 東京 🏠".encode(), "Straße 東京 🏠"),
+        (b" Pave ", " Pave "),
+        (b"x" * 100_000, "x" * 100_000),
+    ],
+    ids=["comma", "line end", "CRLF", "quotes", "Unicode", "blanks", "long"],
+)
+def test_a_cell_is_read_as_it_stands(written: bytes, label: str, tiny_files: Files, load_tiny: LoadTiny) -> None:
+    tiny_files["train.csv"] = tiny_files["train.csv"].replace(b"Pave", written, 1)
+    assert read_tables(tiny_files, load_tiny()).train["Street"].iloc[0] == label
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "name", "dtype", "columns", "T", "0", "size", "None", "Unnamed: 0", " a ", "ü"]
+)
+def test_a_column_may_be_called_anything(name: str, tiny_files: Files, load_tiny: LoadTiny) -> None:
+    files = {file: data.replace(b"Rooms", name.encode()) for file, data in tiny_files.items()}
+    tables = read_tables(files, load_tiny())
+    assert list(tables.train.columns) == ["Area", name, "Street", "Pool"]
+    assert tables.train[name].tolist() == read_tables(tiny_files, load_tiny()).train["Rooms"].tolist()
+
+
+@pytest.mark.parametrize("ids", ["007 7 07", "1.0 1 1.00", "NA nan null", "True False true", "1e3 1000 ١"])
+def test_ids_are_text_exactly_as_they_stand(ids: str, load_tiny: LoadTiny) -> None:
+    train = "\n".join(f"{row_id},{n},{n}" for n, row_id in enumerate(ids.split()))
+    assert list(read(train, "8,1,1 9,2,2", load_tiny).train.index) == ids.split()
+
+
+# ------------------------------------------------------------------ one type for train and test together
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("True False True", "False True NA"),
+        ("true FALSE True", "True False True"),
+        ("01 x 2.50", "01 1.0 1e3"),
+        ("a b NA", "1 2 3"),
+        ("a b NA", "True False True"),
+        ("a b NA", "NA NA NA"),
+        ("1_000 0x10 5", "1 2 3"),
+        ("5% 6% 7%", "5% 6% 7%"),
+        ("2010-01-05 2011-02-06 2012-03-07", "2010-01-05 2010-01-05 2010-01-05"),
+    ],
+)
+def test_text_keeps_its_cells_even_where_one_file_looks_like_numbers(
+    train: str, test: str, load_tiny: LoadTiny
+) -> None:
+    def rows(cells: str) -> str:
+        return " ".join(f"{row_id},{cell},{row_id}" for row_id, cell in enumerate(cells.split()))
+
+    tables = read(rows(train), rows(test), load_tiny)
+    for frame, cells in ((tables.train, train), (tables.test, test)):
+        assert frame["a"].dtype == TEXT
+        assert frame["a"].fillna("NA").tolist() == cells.split()
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("0.1", 0.1),
+        ("1e-5", 1e-5),
+        ("+5", 5.0),
+        (".5", 0.5),
+        ("007", 7.0),
+        ("-0", -0.0),
+        ("123456789012345678901234567890", 1.2345678901234568e29),
+        ("18446744073709551615", 1.8446744073709552e19),
+        ("0.3333333333333333333333", 1 / 3),
+        ("NA", np.nan),
+        ("", np.nan),
+    ],
+)
+def test_numbers_are_read_to_the_last_bit(cell: str, number: float, load_tiny: LoadTiny) -> None:
+    tables = read(f"1,{cell},1 2,2,2", "3,3,3", load_tiny)
+    assert tables.train["a"].dtype == tables.test["a"].dtype == np.float64
+    np.testing.assert_array_equal(tables.train["a"], [number, 2.0])
+
+
+def test_a_number_column_may_be_all_missing_in_test(load_tiny: LoadTiny) -> None:
+    tables = read("1,1,1 2,2,2", "3,NA,3", load_tiny)
+    assert tables.test["a"].dtype == np.float64
+
+
+# ------------------------------------------------------------------ what is dropped, excluded, normalised
+
+
+def test_columns_without_information_are_dropped_with_a_notice(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    for name in ("train.csv", "test.csv"):
+        head, *rows = tiny_files[name].splitlines()
+        rows = [b"NA,here,%s,%s" % (b"NA" if n % 2 else b"yes", row) for n, row in enumerate(rows)]
+        tiny_files[name] = b"\n".join([b"Empty,Country,Sometimes," + head, *rows])
+    tables = read_tables(tiny_files, load_tiny())
+    kept = ["Sometimes", "Area", "Rooms", "Street", "Pool"]  # one label and gaps: whether it is there tells something
+    assert list(tables.train.columns) == list(tables.test.columns) == kept
+    assert tables.notices == (
+        "train.csv: dropped columns that have no value in all 24 rows: Empty",
+        "train.csv: dropped columns that have one value in all 24 rows: Country",
+    )
+
+
+def test_test_columns_follow_the_order_of_train(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    expected = read_tables(tiny_files, load_tiny())
+    rows = [line.split(b",") for line in tiny_files["test.csv"].splitlines()]
+    tiny_files["test.csv"] = b"\n".join(
+        b",".join([*row[::-1], b"surplus" if n else b"Zone"]) for n, row in enumerate(rows)
+    )
+    tables = read_tables(tiny_files, load_tiny())
+    pd.testing.assert_frame_equal(tables.test, expected.test)
+    assert tables.notices == ("test.csv: dropped columns that train.csv does not have: Zone",)
+
+
+def test_excluded_rows_are_as_if_they_were_not_there(load_tiny: LoadTiny) -> None:
+    tables = read("1,1,1 2,2,2 bad,oops,3", "3,3,3", load_tiny, 'ingest.exclude_ids=["bad"]')
+    assert list(tables.train.index) == list(tables.target.index) == ["1", "2"]
+    assert tables.train["a"].dtype == np.float64
+
+
+def test_text_is_normalised_only_where_asked(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    """The label for "none of it" stays as it is, for ordinals name it; a cell of blanks becomes a gap."""
+    files = {name: data.replace(b"Pave", b"  PAVE \t road ", 1) for name, data in tiny_files.items()}
+    files["train.csv"] = files["train.csv"].replace(b",Gd,", b",  ,", 1)
+    as_it_stands = read_tables(files, load_tiny())
+    assert as_it_stands.train["Street"].iloc[0] == "  PAVE \t road "
+    train = read_tables(files, load_tiny('ingest.normalize_text=["Street", "Pool"]')).train
+    assert set(train["Street"]) == {"pave road", "pave", "grvl"}
+    assert set(train["Pool"].dropna()) == {"None", "gd"}
+    assert list(train.index[train["Pool"].isna()]) == ["005"]
+
+
+# ------------------------------------------------------------------ the real files
+
+
+def test_the_real_files_have_their_shapes_types_and_gaps(house_prices_tables: Tables) -> None:
+    train, test = house_prices_tables.train, house_prices_tables.test
+    assert (train.shape, test.shape) == ((1460, 79), (1459, 79))
+    assert len(train.select_dtypes("number").columns) == 36
+    assert house_prices_tables.notices == ()
+    assert (train["PoolQC"] == "None").sum() == 1453
+    assert (train["LotFrontage"].isna().sum(), train["Electrical"].isna().sum()) == (259, 1)
+    assert (house_prices_tables.target.min(), house_prices_tables.target.max()) == (34900, 755000)
+
+
+def test_the_real_files_hold_what_pandas_reads(
+    house_prices_tables: Tables, shared_house_prices: Path, house_prices: Competition
+) -> None:
+    for name, frame in (("train.csv", house_prices_tables.train), ("test.csv", house_prices_tables.test)):
+        expected = pd.read_csv(shared_house_prices / name, index_col="Id", keep_default_na=False, na_values=["", "NA"])
+        expected.index = expected.index.astype("str")
+        for column in frame.columns.intersection(list(house_prices.ingest.none_columns)):
+            expected[column] = expected[column].fillna(house_prices.ingest.none_label)
+        pd.testing.assert_frame_equal(frame, expected[list(frame.columns)], check_dtype=False)
