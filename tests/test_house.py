@@ -38,7 +38,7 @@ TOUCH_THE_DISK = {
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
-    *("rmdir", "touch", "iterdir", "glob", "rglob", "to_csv", "savetxt", "tofile", "save"),
+    *("rmdir", "touch", "iterdir", "glob", "rglob", "to_csv", "savetxt", "tofile"),
 }
 DISK_MODULES = {"os", "shutil", "tempfile", "sqlite3", "joblib", "subprocess", "urllib", "socket"}
 

@@ -117,10 +117,16 @@ def _read_source(path: Path, package: str) -> tuple[str, frozenset[str]]:
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            del node.body[0]
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    digest = hashlib.sha256(ast.dump(_WithoutDocstrings().visit(tree)).encode()).hexdigest()
     return digest, frozenset(name for name in imports if name.startswith(f"{package}."))
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Drops strings that stand as a statement: docstrings, also those of attributes."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -219,12 +225,14 @@ class ArtifactStore:
                 record = Record(stage.slot, stage.fingerprint, stage.components, digest, summary, order)
                 text = json.dumps(record.__dict__, indent=1)
                 write_atomically(staged / "record.json", lambda file: file.write(text.encode()))
-                if place.exists():
-                    shutil.rmtree(place)
-                os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
-            except BaseException:
+                if not self.find(stage):
+                    shutil.rmtree(place, ignore_errors=True)  # a garbled one
+                    os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
+            except OSError:
+                if not self.find(stage):  # another process may have been first: its value is as good as ours
+                    raise
+            finally:
                 shutil.rmtree(staged, ignore_errors=True)
-                raise
         return record
 
     def why(self, stage: Stage) -> list[str]:

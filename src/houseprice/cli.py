@@ -1,6 +1,8 @@
 """The command line: every command opens the workspace, calls one stage of the pipeline and shows its result."""
 
+import sys
 from dataclasses import asdict, replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +22,7 @@ class _Commands(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
-            typer.echo("interrupted; the same command goes on from here", err=True)
+            typer.echo("interrupted; what is finished is kept, and the same command goes on from here", err=True)
             raise typer.Exit(130) from interrupt
 
 
@@ -152,10 +154,7 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
     plan.workspace.listener.say(f"device: {plan.workspace.device}")
     rows = []
     for name in chosen:
-        stage = plan.run(name)
-        if not plan.workspace.store.find(stage):
-            pipeline.train(plan, name)
-        summary = plan.summary(stage)
+        summary = pipeline.summarize_run(plan, name)
         folds = summary["fold_scores"]
         rows.append({"name": name, **summary, "fold_mean": sum(folds) / len(folds)})
     for row in rows:
@@ -204,9 +203,7 @@ def ensemble(
     rows = []
     for name in names or list(plan.workspace.competition.ensembles):
         recipe = ensemble_recipe(plan.workspace.competition, name)
-        if not plan.workspace.store.find(plan.blend(name)):
-            pipeline.ensemble(plan, name)
-        rows.append({"name": name, "method": recipe.method, **plan.summary(plan.blend(name))})
+        rows.append({"name": name, "method": recipe.method, **pipeline.summarize_ensemble(plan, name)})
     if as_json:
         print_json(rows)
         return
@@ -305,6 +302,9 @@ def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no "±" or "→" shows "?"
     app()
 
 

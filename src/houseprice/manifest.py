@@ -9,7 +9,7 @@ from typing import Any
 from houseprice.artifacts import PACKAGE_FOLDER, PACKAGES, installed_version, source_hashes
 from houseprice.config import Competition, Sklearn
 from houseprice.errors import SubmissionError, listing
-from houseprice.plan import Plan, ensemble_recipe
+from houseprice.plan import Plan
 
 
 def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
@@ -26,15 +26,10 @@ def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
     """
     competition = plan.workspace.competition
     blend = plan.summary(plan.blend(entry))
-    runs = {}
-    for name in ensemble_recipe(competition, entry).runs:
-        stage = plan.run(name)
-        summary = plan.summary(stage)
-        runs[name] = {
-            **{key: summary[key] for key in ("score", "std_error", "members")},
-            "seeds": competition.experiments[name].seeds,
-            "fingerprint": stage.fingerprint,
-        }
+    runs = {
+        name: {**scores, "seeds": competition.experiments[name].seeds, "fingerprint": plan.run(name).fingerprint}
+        for name, scores in blend["runs"].items()
+    }
     return {
         "entry": entry,
         "sha256": hashlib.sha256(data).hexdigest(),

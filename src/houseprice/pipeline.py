@@ -24,7 +24,7 @@ from houseprice.artifacts import Stage
 from houseprice.compete import leaderboard
 from houseprice.config import competition_from_json
 from houseprice.errors import SubmissionError, listing
-from houseprice.files import sha256_of
+from houseprice.files import sha256_of, storing
 from houseprice.manifest import check_import_paths, describe, differences, environment
 from houseprice.plan import Plan, Workspace, choose_device, ensemble_recipe
 
@@ -44,13 +44,23 @@ def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
 
 
 def make_plan(workspace: Workspace) -> Plan:
-    """The stages as they stand now; raw files that are not there are ingested. Reads no table."""
-    provenance = workspace.raw / "provenance.json"
-    names = ("train.csv", "test.csv", "sample_submission.csv")
-    if not all((workspace.raw / name).exists() for name in (*names, provenance.name)):
-        ingest(workspace)
-    source = str(json.loads(provenance.read_text(encoding="utf-8"))["source"])
-    return Plan(workspace, {name: sha256_of(workspace.raw / name) for name in names}, source)
+    """The stages as they stand now; raw files that are absent, or not those of the record, are ingested first."""
+    recorded = _recorded(workspace.raw)
+    if recorded is None:
+        provenance = ingest(workspace)
+        recorded = provenance.hashes, provenance.source
+    return Plan(workspace, *recorded)
+
+
+def _recorded(raw: Path) -> tuple[dict[str, str], str] | None:
+    """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
+    try:
+        record = json.loads((raw / "provenance.json").read_text(encoding="utf-8"))
+        hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
+        agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
+        return (hashes, str(record["source"])) if agrees else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def tables(plan: Plan) -> "Tables":
@@ -122,11 +132,7 @@ def train(plan: Plan, experiment: str) -> "Run":
             "members": len(run.members),
         }
 
-    try:
-        run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
-    except KeyboardInterrupt:
-        workspace.listener.say(f"{stage.slot}: interrupted; what is finished is kept")
-        raise
+    run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     finished.remove()
     _record(plan, stage, "run", experiment)
     return run
@@ -145,20 +151,42 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
         return blend(recipe, runs, METRICS[competition.metric])
 
     def summarize(found: "Blend") -> dict[str, Any]:
-        of_runs = [plan.summary(plan.run(run)) for run in recipe.runs]
+        of_runs = {run: plan.summary(plan.run(run)) for run in recipe.runs}
         return {
             **_scores(found),
             "naive_score": found.naive_score,
             "mean_score": found.mean_score,
             "weights": dict(zip(found.runs, found.weights.tolist(), strict=True)),
-            "columns": max(run["columns"] for run in of_runs),
-            "members": sum(run["members"] for run in of_runs),
+            "columns": max(run["columns"] for run in of_runs.values()),
+            "members": sum(run["members"] for run in of_runs.values()),
+            "runs": {
+                name: {key: run[key] for key in ("score", "std_error", "members")} for name, run in of_runs.items()
+            },
         }
 
     found: Blend = _cached(plan, stage, compute, summarize, lambda: tuple(train(plan, run) for run in recipe.runs))
     if entry in competition.ensembles:
         _record(plan, stage, "ensemble", entry)
     return found
+
+
+def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
+    """What is known of an experiment's run, without loading it: scores, sizes, seconds. It is trained if need be."""
+    stage = plan.run(experiment)
+    if not plan.workspace.store.find(stage):
+        train(plan, experiment)
+    _record(plan, stage, "run", experiment)
+    return plan.summary(stage)
+
+
+def summarize_ensemble(plan: Plan, entry: str) -> dict[str, Any]:
+    """The same of an ensemble: weights, scores; it is fitted if need be."""
+    stage = plan.blend(entry)
+    if not plan.workspace.store.find(stage):
+        ensemble(plan, entry)
+    if entry in plan.workspace.competition.ensembles:
+        _record(plan, stage, "ensemble", entry)
+    return plan.summary(stage)
 
 
 def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
@@ -187,6 +215,7 @@ def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
     if path.suffix != ".csv":
         raise SubmissionError(f"--out {path}: an entry is a .csv file, with its manifest beside it as .json")
     if not _stands(plan, entry, path):
+        ensemble(plan, entry)  # whose record the manifest quotes, also where the CSV's artifact is there already
         data = submission(plan, entry)
         write_entry(path, data, describe(plan, entry, data))
     summary = plan.summary(plan.blend(entry))
@@ -273,19 +302,17 @@ def reproduce(workspace: Workspace, path: Path) -> str:
         raise SubmissionError(
             f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: ingest --source DIR"
         )
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
+    with storing(workspace.folder), tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
         rebuilt_in = replace(recorded, root=Path(scratch))
         shutil.copytree(workspace.raw, rebuilt_in.raw)
         rebuilt = submission(make_plan(rebuilt_in), str(manifest.get("entry")))
     if rebuilt == data:
         return f"{path}: reproduced, the same {len(data)} bytes (SHA-256 {manifest['sha256'][:16]}…)"
     changed = sum(a != b for a, b in zip(rebuilt.splitlines(), data.splitlines(), strict=False))
-    reason = (
-        f"Recorded otherwise than here: {listing(differing, 8)}"
-        if differing
-        else "Every recorded field is the same here"
+    fields = listing(differing, 8) or "no field"
+    raise SubmissionError(
+        f"{path}: the rebuilt entry differs in {changed} lines. Recorded otherwise than here: {fields}."
     )
-    raise SubmissionError(f"{path}: the rebuilt entry differs in {changed} lines. {reason}.")
 
 
 def _cached(

@@ -134,8 +134,8 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
                 yield database
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
-            f"{path}: leaderboard can't be used: {error}. Make its folder writable; a file that is no database can be moved "
-            "away, and `houseprice evaluate` fills a new one."
+            f"{path}: leaderboard can't be used: {error}. Free some space or make its folder writable; a file that is "
+            "no database can be moved away, and `houseprice evaluate` and `ensemble` fill a new one."
         ) from error
 
 

@@ -76,7 +76,10 @@ def check_submission(data: bytes, sample_ids: Sequence[str], id_column: str, tar
     SubmissionError
         Naming the first line that is wrong.
     """
-    header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
+    try:
+        header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline="")) if data else [[]]
+    except UnicodeDecodeError as error:
+        raise SubmissionError(f"submission: not UTF-8 text: {error}") from error
     if header != [id_column, target]:
         raise SubmissionError(f"submission: header {header}, not {[id_column, target]}")
     if len(rows) != len(sample_ids):
@@ -109,9 +112,10 @@ def outside_training_range(values: Float, ids: Sequence[str], target: Float) -> 
     if not outside.any():
         return None
     rows = np.flatnonzero(outside).tolist()
+    named = listing(ids[row] for row in rows), listing(f"{values[row]:,.6g}" for row in rows)
     return (
         f"warning: {len(rows)} of {len(values)} predictions leave the range of the training targets, "
-        f"{low:,.6g} to {high:,.6g} (ids {listing(ids[row] for row in rows)}: {listing(f'{values[row]:,.6g}' for row in rows)})"
+        f"{low:,.6g} to {high:,.6g} (ids {': '.join(named)})"
     )
 
 
@@ -128,8 +132,9 @@ def write_entry(csv_path: Path, data: bytes, manifest: Mapping[str, Any]) -> Non
     StorageError
         If the folder can't be written.
     """
+    text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(csv_path, lambda file: file.write(data))
-    write_text(manifest_path(csv_path), json.dumps(manifest, indent=2) + "\n")
+    write_text(manifest_path(csv_path), text)
 
 
 def read_entry(csv_path: Path) -> tuple[bytes, dict[str, Any]]:
@@ -147,7 +152,7 @@ def read_entry(csv_path: Path) -> tuple[bytes, dict[str, Any]]:
         raise SubmissionError(
             f"{error.filename}: cannot be read: {error.strerror}. An entry is a CSV with its .json beside it."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SubmissionError(f"{manifest_path(csv_path)}: not a manifest: {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
         raise SubmissionError(

@@ -1,6 +1,7 @@
 """The kinds of experiments: how the members of each are fitted."""
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -54,9 +55,10 @@ def fit_members(
     TrainingError
         If a member diverges, or an estimator can't be imported, refuses its parameters or fails.
     """
-    members = {(data.fold, seed): data for data in folds for seed in seeds_of(recipe)}
-    if all(key in finished for key in members):
-        return [finished[key] for key in members]
+    data_of = {(data.fold, seed): data for data in folds for seed in seeds_of(recipe)}
+    members = {key: finished[key] for key in data_of if key in finished}
+    if len(members) == len(data_of):
+        return [members[key] for key in data_of]
     if isinstance(recipe, Linear):
         fitted = train_members(
             recipe,
@@ -70,11 +72,11 @@ def fit_members(
         finished.update({(member.fold, member.seed): member for member in fitted})
         return fitted
     fit = _fit_ridge if isinstance(recipe, Ridge) else _fit_sklearn
-    waiting = [(fit, recipe, data, seed) for (fold, seed), data in members.items() if (fold, seed) not in finished]
+    waiting = [(fit, recipe, data, key[1]) for key, data in data_of.items() if key not in members]
     for member in _in_threads(waiting, threads):
-        finished[member.fold, member.seed] = member
-        on_progress(sum(key in finished for key in members), len(members))
-    return [finished[key] for key in members]
+        finished[member.fold, member.seed] = members[member.fold, member.seed] = member
+        on_progress(len(members), len(data_of))
+    return [members[key] for key in data_of]
 
 
 def seeds_of(recipe: AnyRecipe) -> range:
@@ -131,7 +133,7 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
     try:
         estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows])
         predictions = [np.asarray(estimator.predict(X), np.float64).reshape(-1) for X in (data.X, data.X_test)]
-    except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+    except Exception as error:  # whatever a package of somebody else's raises
         raise TrainingError(
             f"{recipe.estimator} failed on fold {data.fold}, seed {seed}: {error}. Mend its params."
         ) from error
@@ -142,17 +144,22 @@ def _create(recipe: Sklearn) -> Any:
     """Instantiate the estimator of an import path with the recipe's parameters."""
     module, _, name = recipe.estimator.rpartition(".")
     try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        package = importlib.import_module(module)
+    except Exception as error:  # ImportError, or whatever a module of somebody else's raises
         raise TrainingError(
             f"estimator {recipe.estimator!r} can't be imported: {error}. Install its package, or correct the path."
         ) from error
+    kind = getattr(package, name, None)
+    if kind is None:
+        known = [other for other in dir(package) if not other.startswith("_")]
+        raise TrainingError(f"estimator {recipe.estimator!r}: {module} has no {name}; {nearest(name, known)}")
+    methods = ("fit", "predict", "get_params", "set_params")
+    if not (isinstance(kind, type) and all(hasattr(kind, method) for method in methods)):
+        raise TrainingError(f"{recipe.estimator} is no class with {', '.join(methods)}. Name a scikit-learn estimator.")
     try:
-        estimator = kind(**recipe.params)
-    except TypeError as error:
-        known = list(kind().get_params())
-        wrong = next((key for key in recipe.params if key not in known), "")
-        raise TrainingError(f"{recipe.estimator}: params: {error}; {nearest(wrong, known)}") from error
-    if not all(hasattr(estimator, method) for method in ("fit", "predict", "get_params")):
-        raise TrainingError(f"{recipe.estimator} has no fit, predict and get_params. Name a scikit-learn estimator.")
-    return estimator
+        return kind(**recipe.params)
+    except Exception as error:
+        known = list(inspect.signature(kind).parameters)
+        unknown = next((key for key in recipe.params if key not in known), None)
+        hint = nearest(unknown, known) if unknown else "mend its params"
+        raise TrainingError(f"{recipe.estimator}: params: {error}; {hint}") from error

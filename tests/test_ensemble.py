@@ -1,0 +1,173 @@
+"""Ensembles: honest weights, honest scores, rows matched by id."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from houseprice.compete.ensemble import METHODS, Blend, blend, greedy_weights, mean_weights, nnls_weights
+from houseprice.config import Ensemble, Folds
+from houseprice.data.folds import make_folds
+from houseprice.errors import DataError
+from houseprice.learn.crossval import Run
+from houseprice.metrics import METRICS
+
+Float = NDArray[np.float64]
+Method = Literal["mean", "nnls", "greedy"]
+METRIC = METRICS["log_rmse"]
+
+
+def make_runs(oof: Float, target: Float, k: int = 5) -> list[Run]:
+    """Runs of given out-of-fold predictions [row, run], ids "a0" …; their test predictions count the runs."""
+    n_rows, n_runs = oof.shape
+    folds = make_folds(n_rows, Folds(k=k, seed=3))
+    return [
+        Run(
+            experiment=f"run{number}",
+            train_ids=tuple(f"a{row}" for row in range(n_rows)),
+            test_ids=("t0", "t1", "t2"),
+            fold_of_row=folds,
+            target=target,
+            oof=oof[:, number],
+            test=np.arange(3.0) + 10 * number,
+            fold_scores=np.zeros(k),
+            train_scores=np.zeros(k),
+            score=METRIC.score(target, oof[:, number]),
+            std_error=METRIC.std_error(target, oof[:, number]),
+            n_columns=(1, 1),
+            members=(),
+        )
+        for number in range(n_runs)
+    ]
+
+
+def blended(runs: list[Run], method: Method) -> Blend:
+    return blend(Ensemble(runs=tuple(run.experiment for run in runs), method=method), runs, METRIC)
+
+
+def noisy(n_rows: int, noises: tuple[float, ...], seed: int = 0) -> tuple[Float, Float]:
+    """A target, and runs that err by independent noise: the less, the better the run."""
+    random = np.random.default_rng(seed)
+    target = 12 + 0.4 * random.standard_normal(n_rows)
+    return target[:, None] + random.standard_normal((n_rows, len(noises))) * noises, target
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_are_shares(method: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    weights = METHODS[method](random.standard_normal((30, 4)), random.standard_normal(30))
+    assert (weights >= 0).all()
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_nnls_recovers_the_mixture_that_the_target_is() -> None:
+    oof = np.random.default_rng(0).standard_normal((200, 3)) + 12
+    np.testing.assert_allclose(nnls_weights(oof, oof @ [0.7, 0.0, 0.3]), [0.7, 0.0, 0.3], atol=1e-8)
+
+
+def test_greedy_recovers_the_mixture_that_the_target_is() -> None:
+    oof = np.random.default_rng(0).standard_normal((200, 3)) + 12
+    np.testing.assert_allclose(greedy_weights(oof, oof @ [0.7, 0.0, 0.3]), [0.7, 0.0, 0.3], atol=0.01)
+
+
+@pytest.mark.parametrize("fit", [nnls_weights, greedy_weights])
+def test_independent_errors_are_weighted_by_their_precision(fit: object) -> None:
+    assert callable(fit)
+    oof, target = noisy(20_000, (0.1, 0.2))  # best: precision 100 to 25, that is 0.8 to 0.2
+    np.testing.assert_allclose(fit(oof, target), [0.8, 0.2], atol=0.02)
+
+
+def test_greedy_takes_the_one_good_run_alone() -> None:
+    oof, target = noisy(100, (0.0, 1.0, 1.0))
+    np.testing.assert_array_equal(greedy_weights(oof, target), [1.0, 0.0, 0.0])
+
+
+def test_nnls_falls_back_on_the_mean_when_no_run_is_of_use() -> None:
+    oof = np.random.default_rng(0).standard_normal((50, 2))
+    np.testing.assert_array_equal(nnls_weights(-np.abs(oof), np.full(50, 12.0)), mean_weights(oof, oof[:, 0]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_run_is_its_own_ensemble(method: Method) -> None:
+    oof, target = noisy(40, (0.2,))
+    runs = make_runs(oof, target)
+    single = blended(runs, method)
+    np.testing.assert_allclose(single.weights, [1.0])
+    np.testing.assert_allclose(single.oof, runs[0].oof)
+    np.testing.assert_allclose(single.test, runs[0].test)
+    assert single.score == pytest.approx(runs[0].score)
+    assert single.std_error == pytest.approx(runs[0].std_error)
+    assert single.naive_score == pytest.approx(single.mean_score)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_is_predicted_by_weights_that_did_not_see_it(method: Method) -> None:
+    """Another target for the rows of one fold leaves the predictions of just these rows as they were."""
+    oof, target = noisy(60, (0.2, 0.3, 0.4))
+    before = blended(make_runs(oof, target), method)
+    fold_of_row = make_runs(oof, target)[0].fold_of_row[0]
+    for fold in range(5):
+        inside = fold_of_row == fold
+        disturbed = np.where(inside, oof[:, 2], target)
+        after = blended(make_runs(oof, disturbed), method)
+        np.testing.assert_array_equal(after.oof[inside], before.oof[inside])
+        if method != "mean":
+            assert not np.array_equal(after.oof[~inside], before.oof[~inside])
+
+
+@pytest.mark.parametrize("method", ["nnls", "greedy"])
+def test_on_noise_the_naive_score_flatters(method: Method) -> None:
+    gaps = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        result = blended(make_runs(12 + random.standard_normal((40, 8)), 12 + random.standard_normal(40)), method)
+        assert result.naive_score <= result.mean_score + 1e-9
+        gaps.append(result.score - result.naive_score)
+    assert min(gaps) > 0
+
+
+def test_scores_are_the_metric_of_the_predictions() -> None:
+    oof, target = noisy(53, (0.2, 0.3))
+    result = blended(make_runs(oof, target), "nnls")
+    fold_of_row = make_runs(oof, target)[0].fold_of_row[0]
+    assert result.score == METRIC.score(target, result.oof)
+    assert result.std_error == METRIC.std_error(target, result.oof)
+    assert result.naive_score == METRIC.score(target, oof @ result.weights)
+    assert result.mean_score == METRIC.score(target, oof.mean(axis=1))
+    of_folds = [METRIC.score(target[fold_of_row == fold], result.oof[fold_of_row == fold]) for fold in range(5)]
+    np.testing.assert_array_equal(result.fold_scores, of_folds)
+    np.testing.assert_array_equal(result.test, (np.arange(3.0)[:, None] + [0, 10]) @ result.weights)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_are_matched_by_id(method: Method) -> None:
+    oof, target = noisy(40, (0.2, 0.3, 0.4))
+    runs = make_runs(oof, target)
+    order, test_order = np.random.default_rng(5).permutation(40), [2, 0, 1]
+    shuffled = replace(
+        runs[1],
+        train_ids=tuple(runs[1].train_ids[row] for row in order),
+        oof=runs[1].oof[order],
+        target=target[order],
+        fold_of_row=runs[1].fold_of_row[:, order],
+        test_ids=tuple(runs[1].test_ids[row] for row in test_order),
+        test=runs[1].test[test_order],
+    )
+    plain, mixed = blended(runs, method), blended([runs[0], shuffled, runs[2]], method)
+    np.testing.assert_array_equal(mixed.weights, plain.weights)
+    np.testing.assert_array_equal(mixed.oof, plain.oof)
+    np.testing.assert_array_equal(mixed.test, plain.test)
+    assert mixed.score == plain.score
+
+
+@pytest.mark.parametrize("ids", ["train_ids", "test_ids"])
+def test_runs_of_other_rows_are_refused_by_name(ids: Literal["train_ids", "test_ids"]) -> None:
+    oof, target = noisy(40, (0.2, 0.3))
+    runs = make_runs(oof, target)
+    others = ("stranger", *getattr(runs[1], ids)[1:])
+    stranger = replace(runs[1], train_ids=others) if ids == "train_ids" else replace(runs[1], test_ids=others)
+    with pytest.raises(DataError, match=r"run 'run1' is not of the same rows as the others: ids .*stranger"):
+        blended([runs[0], stranger], "nnls")

@@ -1,0 +1,239 @@
+"""The pipeline: a stage runs when something behind it has changed, and an interruption loses nothing."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from competitions import (
+    COMPETITION,
+    COUNTED,
+    Ear,
+    command,
+    entry_of,
+    environment,
+    files_below,
+    files_no_larger_than,
+    open_plan,
+    submit,
+    write_competition,
+    write_files,
+)
+from houseprice import pipeline
+from houseprice.artifacts import installed_version
+from houseprice.compete import leaderboard
+from houseprice.errors import DataError, StorageError
+from spies import CountedTree
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `submit` has ended."""
+    root = tmp_path_factory.mktemp("original")
+    write_competition(root, toml=COUNTED)
+    submit(root)
+    return root
+
+
+@pytest.fixture
+def root(original: Path, tmp_path: Path) -> Path:
+    """A copy of that project to work on."""
+    CountedTree.fits.clear()
+    return Path(shutil.copytree(original, tmp_path / "project"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A project with raw files and nothing else."""
+    CountedTree.fits.clear()
+    write_competition(tmp_path / "fresh", toml=COUNTED)
+    return tmp_path / "fresh"
+
+
+ALL = ["tables", "features/default-main", "train/ridge", "train/mlp", "train/tree", "ensemble/blend", "submit/blend"]
+
+
+# what runs, and what does not -------------------------------------------------------------------------------
+
+
+def test_every_stage_brings_what_it_needs_and_nothing_else(fresh: Path) -> None:
+    ear = Ear()
+    plan = open_plan(fresh, ear)
+    pipeline.features(plan, "linear")
+    assert ear.ran == ["tables", "features/together-main"]
+    pipeline.train(plan, "tree")
+    assert ear.ran[2:] == ["features/default-main", "train/tree"]
+    pipeline.ensemble(plan, "blend")
+    assert ear.ran[4:] == ["train/ridge", "train/mlp", "ensemble/blend"]
+    pipeline.submit(plan, "blend")
+    assert ear.ran[7:] == ["submit/blend"]
+    assert len(CountedTree.fits) == 3
+
+
+def test_a_second_time_nothing_runs_and_nothing_is_written(root: Path) -> None:
+    before = files_below(root)
+    assert submit(root) == []
+    plan = open_plan(root)
+    for experiment in ("ridge", "mlp", "tree"):
+        pipeline.train(plan, experiment)
+    pipeline.ensemble(plan, "blend")
+    assert CountedTree.fits == []
+    assert files_below(root) == before
+
+
+def test_the_stages_of_an_entry_are_up_to_date_afterwards(root: Path) -> None:
+    answers = pipeline.explain(open_plan(root), "blend")
+    assert answers == [{"stage": stage, "runs": False, "reasons": []} for stage in ALL]
+
+
+def test_a_fresh_project_is_explained_without_being_computed(fresh: Path) -> None:
+    ear = Ear()
+    answers = pipeline.explain(open_plan(fresh, ear), "blend")
+    assert answers == [{"stage": stage, "runs": True, "reasons": ["no artifact yet"]} for stage in ALL]
+    assert ear.ran == []
+
+
+def test_a_changed_key_reruns_what_reads_it(root: Path) -> None:
+    overrides = ("tree.params.max_depth=2",)
+    answers = {
+        answer["stage"]: answer["reasons"] for answer in pipeline.explain(open_plan(root, None, overrides), "blend")
+    }
+    assert answers["train/tree"] == ["key experiment.params.max_depth: 3 → 2"]
+    assert answers["tables"] == answers["features/default-main"] == answers["train/ridge"] == []
+    assert [reason.partition(":")[0] for reason in answers["ensemble/blend"]] == ["input run tree"]
+    assert submit(root, overrides=overrides) == ["train/tree", "ensemble/blend", "submit/blend"]
+    assert submit(root) == []  # what was computed before still lies there
+    assert "max_depth" not in entry_of(root).read_text(encoding="utf-8")
+
+
+def test_a_changed_raw_file_is_named_and_reruns_everything(root: Path) -> None:
+    write_files(root / "data" / "tiny" / "raw", seed=7)
+    ear = Ear()
+    plan = open_plan(root, ear)
+    assert any("its files are not those that provenance.json records" in line for line in ear.lines)
+    reasons = pipeline.explain(plan, "blend")[0]["reasons"]
+    assert [reason.partition(":")[0] for reason in reasons] == ["input train.csv", "input test.csv"]
+    assert submit(root) == ALL
+
+
+def test_an_installed_version_is_a_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("houseprice.artifacts.PACKAGES", ("numpy", "pandas"))
+    reasons = pipeline.explain(open_plan(root), "blend")[0]["reasons"]
+    assert reasons == [f"version of {name}: {installed_version(name)} → absent" for name in ("torch", "scikit-learn")]
+
+
+@pytest.mark.parametrize("slot", ["tables", "features-default-main", "train-mlp", "ensemble-blend", "submit-blend"])
+def test_an_artifact_that_vanished_is_computed_again_where_it_is_needed(root: Path, slot: str) -> None:
+    """The CSV is gone too, so that something must be written; its bytes are the same."""
+    (artifact,) = (root / "data" / "tiny" / "artifacts").glob(f"{slot}-????????????????")
+    shutil.rmtree(artifact)
+    data = entry_of(root).read_bytes()
+    entry_of(root).unlink()
+    ran = submit(root)
+    assert ran in ([], [slot.replace("-", "/", 1)])
+    assert entry_of(root).read_bytes() == data
+    assert submit(root) == []
+
+
+def test_a_corrupt_artifact_is_reported_and_computed_again(root: Path) -> None:
+    artifacts = root / "data" / "tiny" / "artifacts"
+    for path in artifacts.glob("*/value.joblib"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    data, ear = entry_of(root).read_bytes(), Ear()
+    entry_of(root).write_bytes(b"changed by hand\n")
+    assert submit(root, ear=ear) == ALL
+    assert sum("corrupt artifact" in line for line in ear.lines) == len(ALL)
+    assert any("the file was changed" in line and "written anew" in line for line in ear.lines)
+    assert entry_of(root).read_bytes() == data
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 3}', '{"files": {}, "source": "mirror"}'])
+def test_a_garbled_provenance_is_made_anew(root: Path, text: str) -> None:
+    path = root / "data" / "tiny" / "raw" / "provenance.json"
+    path.write_text(text, encoding="utf-8")
+    plan = open_plan(root)
+    assert plan.source == json.loads(path.read_text(encoding="utf-8"))["source"] == "local"
+    assert submit(root) == []
+
+
+def test_real_files_put_over_the_sample_are_local_not_sample(root: Path) -> None:
+    path = root / "data" / "tiny" / "raw" / "provenance.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(record | {"source": "sample"}), encoding="utf-8")
+    assert open_plan(root).source == "sample"
+    write_files(root / "data" / "tiny" / "raw", seed=7)
+    assert open_plan(root).source == "local"
+
+
+def test_a_broken_raw_file_stops_before_anything_is_written(root: Path) -> None:
+    before = files_below(root / "submissions")
+    (root / "data" / "tiny" / "raw" / "train.csv").write_text("Id,Price\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"train\.csv: a header and no rows"):
+        submit(root)
+    assert files_below(root / "submissions") == before
+
+
+# interruptions ----------------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_experiment_keeps_its_finished_members(fresh: Path, original: Path) -> None:
+    ear = Ear(interrupt=("train/tree", 2))
+    with pytest.raises(KeyboardInterrupt):
+        submit(fresh, ear=ear, overrides=("threads=1",))
+    kept = list(open_plan(fresh, overrides=("threads=1",)).workspace.store.folder.glob("members-*/*.joblib"))
+    assert len(kept) == 2
+    CountedTree.fits.clear()
+    ear = Ear()
+    assert submit(fresh, ear=ear, overrides=("threads=1",)) == ["train/tree", "ensemble/blend", "submit/blend"]
+    assert len(CountedTree.fits) == 1
+    assert ear.reports["train/tree"] == [(3, 3)]
+    assert entry_of(fresh).read_bytes() == entry_of(original).read_bytes()
+    assert list((fresh / "data" / "tiny" / "artifacts").glob("members-*")) == []
+
+
+def test_interrupted_networks_go_on_and_end_with_the_same_bytes(fresh: Path, tmp_path: Path) -> None:
+    longer, undisturbed = ("mlp.epochs=40",), tmp_path / "undisturbed"
+    shutil.copytree(fresh, undisturbed)
+    ear = Ear()
+    submit(undisturbed, "mlp", overrides=longer, ear=ear)
+    total = len(ear.reports["train/mlp"])
+    with pytest.raises(KeyboardInterrupt):
+        submit(fresh, "mlp", overrides=longer, ear=Ear(interrupt=("train/mlp", total // 2)))
+    assert not entry_of(fresh, "mlp").exists()
+    ear = Ear()
+    submit(fresh, "mlp", overrides=longer, ear=ear)
+    assert len(ear.reports["train/mlp"]) < total
+    assert entry_of(fresh, "mlp").read_bytes() == entry_of(undisturbed, "mlp").read_bytes()
+    assert list((fresh / "data" / "tiny" / "artifacts").glob("members-*")) == []
+
+
+@pytest.mark.parametrize("n_bytes", [100, 1500, 3000, 10_000])
+def test_a_full_disk_loses_nothing_and_leaves_nothing_half_written(fresh: Path, original: Path, n_bytes: int) -> None:
+    """Whichever write fails, the next call goes on from there."""
+    with files_no_larger_than(n_bytes), pytest.raises(StorageError, match=r"File too large|disk I/O error"):
+        submit(fresh)
+    artifacts = fresh / "data" / "tiny" / "artifacts"
+    assert [path for path in artifacts.rglob("*") if path.name.startswith(".")] == []
+    assert not entry_of(fresh).exists()
+    ear = Ear()
+    submit(fresh, ear=ear)
+    assert not any("corrupt" in line for line in ear.lines)
+    assert entry_of(fresh).read_bytes() == entry_of(original).read_bytes()
+
+
+def test_two_processes_at_once_both_end_with_the_entry(fresh: Path, original: Path) -> None:
+    toml = fresh / "data" / "tiny" / "competition.toml"
+    toml.write_text(COMPETITION, encoding="utf-8")  # the tree by its public name: same numbers, no test module needed
+    both = [
+        subprocess.Popen(command(fresh, "submit"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, complaints = process.communicate()
+        assert process.returncode == 0, complaints.decode()
+    assert entry_of(fresh).read_bytes() == entry_of(original).read_bytes()
+    assert submit(fresh) == []
+    assert len(leaderboard.rows(fresh / "data" / "tiny" / "leaderboard.db")) == 5
