@@ -258,7 +258,7 @@ def learning_rate_factor(recipe: Linear, step: int, steps_per_epoch: int) -> flo
 
     >>> recipe = Linear(kind="linear", schedule="cosine", warmup_epochs=2, epochs=10)
     >>> [round(learning_rate_factor(recipe, step, 2), 3) for step in (0, 3, 4, 12, 19)]
-    [0.25, 1.0, 1.0, 0.5, 0.038]
+    [0.25, 1.0, 1.0, 0.5, 0.01]
     """
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
