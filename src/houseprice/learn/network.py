@@ -254,10 +254,10 @@ class Network:
     ) -> None:
         self.widths = (inputs, *hidden, max(outputs, 2))
         self.outputs, self.members, self.bfloat16 = outputs, members, bfloat16
-        self.depth = len(hidden)
-        self.activation = activation
+        self.activation: ActivationName = activation
         self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
+        self._layers = [_Layer.of(self, layer) for layer in range(len(self.widths) - 1)]
         self._rooms: dict[int, _Workspace] = {}
 
     def empty(self, *shape: int) -> Tensor:
@@ -270,7 +270,7 @@ class Network:
         for layer, (i, o) in enumerate(pairwise(self.widths)):
             named[f"layers.{layer}.weight"] = self.empty(self.members, i, o)
             named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
-            if self.activation == "prelu" and layer < self.depth:
+            if self.activation == "prelu" and layer < len(self.widths) - 2:
                 named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
         return named
 
@@ -303,22 +303,17 @@ class Network:
         self._room = room = self._rooms[inputs.shape[1]]
         activation = ACTIVATIONS[self.activation]
         self._masks, self._inputs = masks, [inputs]
-        for layer in range(self.depth + 1):
-            weight, bias = self._layer(self.parameters, layer)
-            z = room.z[layer]  # [member, row, out]
-            if self.bfloat16:
-                torch.add(bias, torch.bmm(self._inputs[-1].bfloat16(), weight.bfloat16()), out=z)
-            else:
-                torch.baddbmm(bias, self._inputs[-1], weight, out=z)
-            if layer == self.depth:
-                break
-            h = room.h[layer]
+        for layer, z, h, dropped, mask in zip(
+            self._layers, room.z, room.h, room.dropped, masks, strict=False
+        ):
+            self._affine(inputs, layer, z)  # [member, row, out]
             activation.forward(z, h)
-            if self.activation == "prelu":
-                h.addcmul_(self.parameters[f"layers.{layer}.slope"], z.clamp_max(0))
-            mask = masks[layer]
-            self._inputs.append(h if mask is None else torch.mul(h, mask, out=room.dropped[layer]))
-        return z[..., : self.outputs]
+            if layer.slope is not None:
+                h.addcmul_(layer.slope, z.clamp_max(0))
+            inputs = h if mask is None else torch.mul(h, mask, out=dropped)
+            self._inputs.append(inputs)
+        self._affine(inputs, self._layers[-1], room.z[-1])
+        return room.prediction
 
     def backward(self, slope: Callable[[Tensor], object]) -> None:
         """Write the gradients of the latest `forward` to ``self.gradients``.
@@ -330,48 +325,81 @@ class Network:
             loss.
         """
         room = self._room
-        delta = room.delta[self.depth]  # [member, row, out]; the padded output's column stays 0
-        slope(delta[..., : self.outputs])
-        for layer in reversed(range(self.depth + 1)):
-            weight, _ = self._layer(self.parameters, layer)
-            weight_gradient, bias_gradient = self._layer(self.gradients, layer)
-            self._product(self._inputs[layer].mT, delta, weight_gradient)
-            torch.sum(delta, 1, keepdim=True, out=bias_gradient)
-            if layer == 0:
-                return
-            delta = self._product(delta, weight.mT, room.delta[layer - 1])  # dL/dh
-            mask = self._masks[layer - 1]
-            if mask is not None:
-                delta.mul_(mask)
-            self._through_activation(layer - 1, delta)
+        slope(room.output_delta)
+        delta = room.delta[-1]  # [member, row, out]; the column of a padded output stays 0
+        for number in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[number]
+            self._product(self._inputs[number].mT, delta, layer.weight_gradient)
+            torch.sum(delta, 1, keepdim=True, out=layer.bias_gradient)
+            if number:
+                delta = self._product(
+                    delta, layer.transposed, room.delta[number - 1]
+                )  # dL/dh of the layer below
+                self._through_activation(number - 1, delta)
 
-    def _through_activation(self, layer: int, delta: Tensor) -> None:
-        z, h = self._room.z[layer], self._room.h[layer]
-        if self.activation == "prelu":
-            name = f"layers.{layer}.slope"
-            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=self.gradients[name])
-            delta.mul_(torch.where(z > 0, 1.0, self.parameters[name]))
+    def _through_activation(self, number: int, delta: Tensor) -> None:
+        """From dL/d(dropped-out activation) to dL/dz, in place."""
+        layer, mask, z, h = (
+            self._layers[number],
+            self._masks[number],
+            self._room.z[number],
+            self._room.h[number],
+        )
+        if mask is not None:
+            delta.mul_(mask)
+        if layer.slope is not None:
+            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=layer.slope_gradient)
+            delta.mul_(torch.where(z > 0, 1.0, layer.slope))
         else:
             ACTIVATIONS[self.activation].backward(delta, z, h)
+
+    def _affine(self, inputs: Tensor, layer: "_Layer", out: Tensor) -> None:
+        if self.bfloat16:
+            torch.add(layer.bias, torch.bmm(inputs.bfloat16(), layer.weight.bfloat16()), out=out)
+        else:
+            torch.baddbmm(layer.bias, inputs, layer.weight, out=out)
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         if self.bfloat16:
             return out.copy_(torch.bmm(left.bfloat16(), right.bfloat16()))
         return torch.bmm(left, right, out=out)
 
-    @staticmethod
-    def _layer(parameters: Parameters, layer: int) -> tuple[Tensor, Tensor]:
-        return parameters[f"layers.{layer}.weight"], parameters[f"layers.{layer}.bias"]
-
     def activation_scales(self) -> Tensor:
         """Root mean square of each layer's output in the latest `forward`, [member, layer]."""
-        outputs = [*self._room.h, self._room.z[-1][..., : self.outputs]]
+        outputs = [*self._room.h, self._room.prediction]
         return torch.stack([h.square().mean((1, 2)).sqrt() for h in outputs], 1)
 
     def gradient_norms(self) -> Tensor:
         """Norm of each layer's weight gradient in the latest `backward`, [member, layer]."""
-        weights = [self.gradients[f"layers.{layer}.weight"] for layer in range(self.depth + 1)]
-        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in weights], 1)
+        gradients = [layer.weight_gradient for layer in self._layers]
+        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in gradients], 1)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The tensors of one layer, looked up once instead of at every step."""
+
+    weight: Tensor  # [member, in, out]
+    transposed: Tensor  # [member, out, in], a view
+    bias: Tensor  # [member, 1, out]
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    slope: Tensor | None  # [member, 1, 1], of PReLU
+    slope_gradient: Tensor | None
+
+    @classmethod
+    def of(cls, network: Network, number: int) -> "_Layer":
+        parameters, gradients = network.parameters, network.gradients
+        weight, bias, slope = (f"layers.{number}.{part}" for part in ("weight", "bias", "slope"))
+        return cls(
+            parameters[weight],
+            parameters[weight].mT,
+            parameters[bias],
+            gradients[weight],
+            gradients[bias],
+            parameters.get(slope),
+            gradients.get(slope),
+        )
 
 
 class _Workspace:
@@ -385,6 +413,8 @@ class _Workspace:
         self.h = tensors(network.widths[1:-1])  # behind the activation
         self.dropped = tensors(network.widths[1:-1])  # behind the dropout
         self.delta = tensors(network.widths[1:])  # dL/dz
+        self.prediction = self.z[-1][..., : network.outputs]
+        self.output_delta = self.delta[-1][..., : network.outputs]
 
 
 def weights_of(parameters: Mapping[str, Tensor], member: int, inputs: int, outputs: int) -> Weights:

@@ -8,7 +8,7 @@ recipe, its fold's data and its seed alone: not on its batch, the order, or the 
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -350,7 +350,7 @@ class _Batch:
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
-        self._inputs: dict[int, Tensor] = {}
+        self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
 
     def run(self, progress: _Progress, store: Checkpoints | None, number: int) -> list[FittedMember]:
         """Train to the last epoch, or until every member has stopped."""
@@ -393,33 +393,25 @@ class _Batch:
             streams.restore(state)
         self.epoch = header["epoch"]
 
-    # one epoch
-    # ------------------------------------------------------------------------------------------------
-
     def _train(self) -> None:
         size = self.recipe.batch_size
         order, targets = self._draw_batches()
         left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
-        last = int(left.max())
-        real = (torch.arange(last) < left[:, None]).float() / left[
-            :, None
-        ]  # [member, row]: 1/its rows, 0 for padding
-        real = real[:, :, None].to(self.device)
+        last = int(left.max())  # rows of the last step; who has fewer is padded
+        real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
+        real = real[:, :, None].to(self.device)  # [member, row, 1]
         for first in range(0, self.steps, _MASK_STEPS):
             steps = range(first, min(first + _MASK_STEPS, self.steps))
             masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
-            for step in steps:
-                rows, weight = (size, 1 / size) if step < self.steps - 1 else (last, real)
-                self._step(
-                    self.epoch * self.steps + step,
-                    order[step, :, :rows],
-                    targets[step, :, :rows],
-                    weight,
-                    [mask if mask is None else mask[step - first, :, :rows] for mask in masks],
-                )
+            for step, *at_step in zip(steps, *masks, strict=True):
+                if step < self.steps - 1:
+                    self._step(step, order[step], targets[step], 1 / size, at_step)
+                else:
+                    short = [mask if mask is None else mask[:, :last] for mask in at_step]
+                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short)
 
-    def _draw_batches(self) -> tuple[Tensor, Tensor]:
-        """Shuffle: rows of the matrices [step, member, row], and targets [step, member, row, output]."""
+    def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
         recipe, places = self.recipe, self.steps * self.recipe.batch_size
         order = np.zeros((len(self.members), places), np.int64)
         targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
@@ -432,13 +424,13 @@ class _Batch:
             torch.from_numpy(values.reshape(*shape, *values.shape[2:])).transpose(0, 1).contiguous()
             for values in (order, targets)
         ]
-        return by_step[0].to(self.device), by_step[1].to(self.device)
+        return by_step[0].to(self.device).unbind(), by_step[1].to(self.device).unbind()
 
-    def _draw_masks(self, place: int, steps: int) -> Tensor | None:
-        """Dropout masks of the input (place 0) or behind a hidden layer: [step, member, row, width]."""
+    def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
+        """For each step the dropout mask of the input (place 0) or a hidden layer: [member, row, width] or None."""
         rates = [rates[place] for rates in self.rates]
         if not any(rates):
-            return None
+            return [None] * steps
         rows = self.recipe.batch_size
         kept = np.ones((steps, len(rates), rows, self.network.widths[place]), np.bool_)
         for m, rate in enumerate(rates):
@@ -449,7 +441,7 @@ class _Batch:
             1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates
         ]  # the expectation stays (D2L §5.6)
         masks = torch.from_numpy(kept.view(np.uint8)).to(self.device, torch.float32)
-        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None])
+        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None]).unbind()
 
     def _step(
         self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
@@ -477,25 +469,27 @@ class _Batch:
             factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)[:, None, None]
             for gradient in network.gradients.values():
                 gradient.mul_(factor)
-        self.optimizer.step(learning_rate_factor(recipe, step, self.steps))
+        self.optimizer.step(learning_rate_factor(recipe, self.epoch * self.steps + step, self.steps))
         if recipe.ema:
             for name, average in self.averaged.items():
                 average.lerp_(network.parameters[name], 1 - recipe.ema)
 
     def _gather(self, order: Tensor) -> Tensor:
-        """Fetch the rows of a step, [member, row, column]; members with the same matrix in one call."""
+        """Fetch the rows of a step, [member, row, column]; neighbours with the same matrix in one call."""
         rows = order.shape[1]
         if rows not in self._inputs:
-            self._inputs[rows] = self.network.empty(len(self.members), rows, max(self.columns))
-        inputs = self._inputs[rows]
-        for _, group in groupby(range(len(self.members)), lambda m: id(self.matrices[m])):
-            run = list(group)
-            part, X = slice(run[0], run[-1] + 1), self.matrices[run[0]]
-            torch.index_select(X, 0, order[part].reshape(-1), out=inputs[part].flatten(0, 1)[:, : X.shape[1]])
+            inputs = self.network.empty(len(self.members), rows, max(self.columns))
+            parts = [(part, X, inputs[part].flatten(0, 1)[:, : X.shape[1]]) for part, X in self._neighbours()]
+            self._inputs[rows] = inputs, parts
+        inputs, parts = self._inputs[rows]
+        for part, X, wanted in parts:
+            torch.index_select(X, 0, order[part].reshape(-1), out=wanted)
         return inputs
 
-    # after an epoch
-    # -------------------------------------------------------------------------------------------
+    def _neighbours(self) -> Iterator[tuple[slice, Tensor]]:
+        for _, group in groupby(range(len(self.members)), lambda m: id(self.matrices[m])):
+            run = list(group)
+            yield slice(run[0], run[-1] + 1), self.matrices[run[0]]
 
     def _look(self) -> None:
         """Evaluate the members, remember the best weights, and stop those that are done."""
