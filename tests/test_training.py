@@ -72,7 +72,9 @@ def plain_masks(
     """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them."""
     for first in range(0, steps, training._MASK_STEPS):
         block = min(training._MASK_STEPS, steps - first)
-        kept = streams.kept(place, rate, block, rows, width) if rate else np.ones((block, rows, width))
+        kept = np.ones((block, rows, width), np.bool_)
+        if rate:
+            streams.keep(place, rate, kept)
         yield from torch.from_numpy(kept).float() / (1 - dropped_of_65536(rate) / 65536)
 
 
@@ -318,7 +320,8 @@ def test_padded_inputs_stay_zero() -> None:
 def test_dropout_leaves_the_expectation_unchanged() -> None:
     streams = Streams.of(Member(mlp(), fold(), 0), 2)
     for rate in (0.1, 0.5, 0.77):
-        kept = streams.kept(1, rate, 50, 64, 64)
+        kept = np.empty((50, 64, 64), np.bool_)
+        streams.keep(1, rate, kept)
         scaled = kept / (1 - dropped_of_65536(rate) / 65536)
         assert scaled.mean() == pytest.approx(1, abs=5 * math.sqrt(rate / (1 - rate) / kept.size))
         assert 1 - kept.mean() == pytest.approx(rate, abs=5e-3)

@@ -202,7 +202,7 @@ def _matrices(members: Sequence[Member], device: torch.device) -> dict[int, Tens
         }
 
 
-_CACHE = 6 * 2**20
+_CACHE = 12 * 2**20
 """Bytes of parameters, gradients and moments that stay near a processor core from one step to the next."""
 _MASK_STEPS = 8
 """Dropout masks are drawn for so many steps at once."""
@@ -350,6 +350,7 @@ class _Batch:
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
+        self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
 
     def run(self, progress: _Progress, store: Checkpoints | None, number: int) -> list[FittedMember]:
@@ -431,17 +432,22 @@ class _Batch:
         rates = [rates[place] for rates in self.rates]
         if not any(rates):
             return [None] * steps
-        rows = self.recipe.batch_size
-        kept = np.ones((steps, len(rates), rows, self.network.widths[place]), np.bool_)
+        kept, masks = self._mask_buffers(place)
+        kept, masks = kept[:steps], masks[:steps]
         for m, rate in enumerate(rates):
             width = self.columns[m] if place == 0 else self.network.widths[place]
             if rate:
-                kept[:, m, :, :width] = self.streams[m].kept(place, rate, steps, rows, width)
-        scales = [
-            1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates
-        ]  # the expectation stays (D2L §5.6)
-        masks = torch.from_numpy(kept.view(np.uint8)).to(self.device, torch.float32)
+                self.streams[m].keep(place, rate, kept[:, m, :, :width])
+        scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
+        masks.copy_(torch.from_numpy(kept.view(np.uint8)))
         return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None]).unbind()
+
+    def _mask_buffers(self, place: int) -> tuple[NDArray[np.bool_], Tensor]:
+        """What masks are drawn to, [step, member, row, width]: made once."""
+        if place not in self._masks:
+            shape = (_MASK_STEPS, len(self.members), self.recipe.batch_size, self.network.widths[place])
+            self._masks[place] = np.ones(shape, np.bool_), self.network.empty(*shape)
+        return self._masks[place]
 
     def _step(
         self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
