@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Case:
 
 
 def house_prices(source: Path | None = None) -> Case:
-    """The House Prices matrix as D2L makes it, 330 columns; without the files, numbers of the same shape and kind.
+    """The House Prices matrix as D2L makes it, 330 columns; without the files, numbers of its shape and kind.
 
     Parameters
     ----------
@@ -103,6 +104,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def median_seconds(works: Sequence[Callable[[], object]]) -> float:
+    """The median of what some calls take, one after another: a neighbour's burst of work does not count."""
+    return statistics.median(seconds(work) for work in works)
+
+
 def recipe_of(case: Case, width: int, dropout: float = DROPOUT) -> MLP:
     """The engine's side: two hidden layers of a width."""
     return MLP(
@@ -133,18 +139,18 @@ def course_loop(case: Case, data: FoldData, width: int) -> Tensor:
 def loop(case: Case, width: int) -> float:
     """``loop_64``, ``loop_256``: 5 folds × 16 seeds, the course's loop ÷ the engine.
 
-    Of the loop, one seed of each fold is timed and multiplied by 16: it takes one fit after another.
+    Of the loop, one seed of each fold is timed, and the median fit counts 80 times: it takes one after another.
     """
     folds = case.folds()
-    theirs = seconds(lambda: [course_loop(case, data, width) for data in folds]) * SEEDS
-    return theirs / seconds(lambda: train_members(recipe_of(case, width), folds, range(SEEDS)))
+    one = median_seconds([partial(course_loop, case, data, width) for data in folds])
+    return FOLDS * SEEDS * one / seconds(lambda: train_members(recipe_of(case, width), folds, range(SEEDS)))
 
 
 def single(case: Case) -> float:
     """``single_64``: one fit alone, the course's loop ÷ the engine."""
     data = case.folds()[0]
-    theirs = seconds(lambda: [course_loop(case, data, 64) for _ in range(4)])
-    return theirs / seconds(lambda: [train_members(recipe_of(case, 64), [data], [seed]) for seed in range(4)])
+    theirs = median_seconds([lambda: course_loop(case, data, 64)] * 5)
+    return theirs / median_seconds([lambda: train_members(recipe_of(case, 64), [data], [0])] * 5)
 
 
 def sgemm(case: Case) -> float:
@@ -176,30 +182,29 @@ def sgemm(case: Case) -> float:
 def sklearn(case: Case) -> float:
     """``sklearn_64``: 80 fits of scikit-learn's `MLPRegressor` ÷ the engine, both without dropout and decay.
 
-    Of scikit-learn, one seed of each fold is timed and multiplied by 16.
+    Of scikit-learn, one seed of each fold is timed, and the median fit counts 80 times.
     """
     from sklearn.neural_network import MLPRegressor
 
     folds = case.folds()
 
-    def theirs() -> None:
-        for data in folds:
-            net = MLPRegressor(
-                (64, 64),
-                alpha=0.0,
-                batch_size=BATCH,
-                max_iter=case.epochs,
-                n_iter_no_change=case.epochs,
-                tol=0.0,
-            )
-            net.fit(case.X[data.fit_rows], case.y[data.fit_rows])
-            net.predict(case.X)
-            net.predict(case.X_test)
+    def theirs(data: FoldData) -> None:
+        net = MLPRegressor(
+            hidden_layer_sizes=(64, 64),
+            alpha=0.0,
+            batch_size=BATCH,
+            max_iter=case.epochs,
+            n_iter_no_change=case.epochs,
+            tol=0.0,
+        )
+        net.fit(case.X[data.fit_rows], case.y[data.fit_rows])
+        net.predict(case.X)
+        net.predict(case.X_test)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has not converged, and need not
-        duration = seconds(theirs) * SEEDS
-    return duration / seconds(lambda: train_members(recipe_of(case, 64, 0.0), folds, range(SEEDS)))
+        one = median_seconds([partial(theirs, data) for data in folds])
+    return FOLDS * SEEDS * one / seconds(lambda: train_members(recipe_of(case, 64, 0.0), folds, range(SEEDS)))
 
 
 def many_rows(rows: int, columns: int = 100) -> FoldData:
@@ -233,7 +238,7 @@ def rows_flatness(progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100
 
 
 def peak_memory_ratio(rows: int = 1_000_000, columns: int = 100) -> float:
-    """Peak memory from making the matrix to the end of training ÷ the matrix, in a process of its own.
+    """Peak memory from making the matrix to the end of training ÷ the matrix.
 
     What the process held before (the interpreter, torch) is not counted; the matrix is: 1 would be no more
     than it.
