@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from houseprice.config import MLP, ActivationName, Linear, LossName
 from houseprice.errors import StorageError, TrainingError
-from houseprice.learn import checkpoint, training
+from houseprice.learn import batch, checkpoint, training
+from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
+from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
-from houseprice.learn.network import Network, as_sequential, initial_weights, loss_of
-from houseprice.learn.training import fit, learning_rate_factor, train_members
+from houseprice.learn.network import Network, as_sequential, initial_weights
+from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
 
@@ -70,8 +72,8 @@ def plain_masks(
     streams: Streams, place: int, rate: float, steps: int, rows: int, width: int
 ) -> Iterator[Tensor]:
     """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them."""
-    for first in range(0, steps, training._MASK_STEPS):
-        block = min(training._MASK_STEPS, steps - first)
+    for first in range(0, steps, MASK_STEPS):
+        block = min(MASK_STEPS, steps - first)
         kept = np.ones((block, rows, width), np.bool_)
         if rate:
             streams.keep(place, rate, kept)
@@ -121,7 +123,7 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Sequential:
             rows = slice(step * recipe.batch_size, (step + 1) * recipe.batch_size)
             for drop, mask in zip(drops, masks, strict=True):
                 drop.mask = next(mask)
-            target = torch.from_numpy(training._targets(recipe, y[rows]))
+            target = torch.from_numpy(targets_of(recipe, y[rows]))
             objective = loss.rows(net(torch.from_numpy(data.X[order[rows]])), target).mean()
             objective = objective + recipe.l1 * sum(p.abs().sum() for p in net.parameters() if p.ndim == 2)
             optimizer.zero_grad()
@@ -271,7 +273,7 @@ def test_memory_bounds_the_batch_and_nothing_else(
         sizes.append(options["members"])
         return Network(*arguments, **options)
 
-    monkeypatch.setattr(training, "Network", counted)
+    monkeypatch.setattr(batch, "Network", counted)
     bounded = fit(company(), memory=80_000 * torch.get_num_threads())
     assert max(sizes) <= 2 < len(sizes)
     for one, other in zip(bounded, together, strict=True):
@@ -295,7 +297,7 @@ def test_folds_that_share_a_matrix_do_not_copy_it() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 33])
 def test_every_row_of_a_ragged_fold_is_fitted_once_an_epoch(rows: int) -> None:
-    """With one step of plain gradient descent an epoch, a linear model's first step is the mean over all rows."""
+    """The first step of plain gradient descent on a linear model is the mean over all rows."""
     data = dataclasses.replace(fold(), fit_rows=np.arange(10, 10 + rows))
     recipe = Linear(
         kind="linear", optimizer="sgd", learning_rate=0.1, epochs=1, batch_size=64, initialization="constant"
@@ -556,7 +558,7 @@ def test_files_that_hold_no_weights_are_named(tmp_path: Path) -> None:
 
 
 def house_prices(k: int, target: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Sequence[FoldData]:
-    """D2L's 330 columns: train and test standardised together, gaps 0, an indicator for each category and gap."""
+    """D2L's 330 columns: train and test standardised together, gaps 0, an indicator of each category."""
     if not HOUSE_PRICES.exists():
         pytest.skip("the House Prices files are not at hand")
     train, test = (pd.read_csv(HOUSE_PRICES / name) for name in ("train.csv", "test.csv"))
