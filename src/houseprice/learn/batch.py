@@ -288,10 +288,8 @@ class Batch:
         if records["norms"].size:
             records["norms"][:, epoch] = self.network.gradient_norms().cpu()
             records["scales"][:, epoch] = self.network.activation_scales().cpu()
-        sums = torch.stack(
-            [value.sum((1, 2)) for value in self.network.parameters.values()]
-        )  # [name, member]
-        finite = sums.isfinite().all(0).cpu().numpy()
+        sums = [value.sum((1, 2)) for value in self.network.parameters.values()]  # [member] each
+        finite = torch.stack(sums).isfinite().all(0).cpu().numpy()
         records["diverged"][(records["diverged"] < 0) & ~finite] = epoch
         for m, member in enumerate(self.members):
             if records["stopped"][m]:

@@ -99,7 +99,7 @@ class Network:
     Notes
     -----
     A head of one output is computed two wide, the second column 0: matrix libraries treat a product with a
-    vector differently in a batch of one, and a member's bits shall not depend on its company.
+    vector differently in a batch of one, and company shall matter to a member as little as can be.
     """
 
     def __init__(
