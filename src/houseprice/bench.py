@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -189,11 +188,11 @@ def sgemm(case: Case) -> float:
     left, right, out = (torch.randn(1024, 1024) for _ in range(3))
 
     def product() -> float:
-        return fastest(lambda: median_seconds([lambda: torch.mm(left, right, out=out)] * 30))
+        return fastest(lambda: seconds(lambda: [torch.mm(left, right, out=out) for _ in range(100)]) / 100)
 
     before = product()
     ours = seconds(lambda: train_members(recipe_of(case, width), folds, range(seeds)))
-    reference = 2 * 1024**3 / min(before, product())
+    reference = 2 * 1024**3 / ((before + product()) / 2)
     return float(rows * (2 * forward + below) / ours / reference)
 
 
@@ -236,11 +235,11 @@ def many_rows(rows: int, columns: int = 100) -> FoldData:
 def rows_flatness(progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100_000, 1_000_000)) -> float:
     """``rows_flatness``: time per row and epoch of one 64-64 net, largest ÷ smallest from 10,000 rows up.
 
-    From the end of the first epoch to the end of the last, each with its learning curves.
+    The median epoch after the first, each with its point of the learning curves.
     """
     times = {}
     for rows in sizes:
-        data, epochs = many_rows(rows), 1 + max(2, 500_000 // rows)
+        data, epochs = many_rows(rows), 1 + max(3, 500_000 // rows)
         ends: list[float] = []
 
         def on_epoch(done: int, total: int, ends: list[float] = ends) -> None:
@@ -249,7 +248,7 @@ def rows_flatness(progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100
         train_members(
             MLP(kind="mlp", hidden=(64, 64), dropout=DROPOUT, epochs=epochs), [data], [0], on_epoch=on_epoch
         )
-        times[rows] = (ends[-1] - ends[0]) / (epochs - 1) / rows
+        times[rows] = float(np.median(np.diff(ends))) / rows
         progress(f"  {rows:,} rows: {times[rows] * 1e6:.2f} µs a row and epoch")
     beyond = [taken for rows, taken in times.items() if rows >= 10_000]
     return max(beyond) / min(beyond)
@@ -262,16 +261,21 @@ def peak_memory_ratio(rows: int = 1_000_000, columns: int = 100) -> float:
     than it.
     """
 
-    def resident() -> int:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
     small = MLP(kind="mlp", hidden=(64, 64), dropout=DROPOUT, epochs=1)
     train_members(small, [many_rows(1000)], [0])  # what torch loads at its first step is no concern of ours
-    before = resident()
+    before = _resident("VmRSS")
     data = many_rows(rows, columns)
     train_members(small, [data], [0, 1])
-    return (resident() - before) / data.X.nbytes
+    return (_resident("VmHWM") - before) / data.X.nbytes
+
+
+def _resident(which: str) -> int:
+    """Bytes of memory that this process holds (VmRSS), or held at its peak (VmHWM)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError as error:
+        raise ConfigError("memory_ratio needs Linux's /proc; leave it out") from error
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(which))
 
 
 def memory(progress: Progress) -> float:

@@ -27,11 +27,14 @@ class Activation:
         ``backward(delta, z, h)`` turns dL/dh into dL/dz, in place.
     module
         The same as a module of `torch.nn`.
+    in_place
+        Whether ``z`` and ``h`` may be one tensor: the derivative can be told from ``h``.
     """
 
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor, Tensor], object]
     module: Callable[[], nn.Module]
+    in_place: bool = False
 
 
 _SELU = (
@@ -47,6 +50,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         lambda z, h: torch.clamp_min(z, 0, out=h),
         lambda delta, z, h: aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta),
         nn.ReLU,
+        in_place=True,
     ),
     # max(z, 0) + slope · min(z, 0), the slope learned: He et al. 2015; D2L §5.1.2.1 (see `Network`)
     "prelu": Activation(
@@ -65,12 +69,14 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         lambda z, h: torch.sigmoid(z, out=h),
         lambda delta, z, h: aten.sigmoid_backward.grad_input(delta, h, grad_input=delta),
         nn.Sigmoid,
+        in_place=True,
     ),
     # D2L §5.1.2.3
     "tanh": Activation(
         lambda z, h: torch.tanh(z, out=h),
         lambda delta, z, h: aten.tanh_backward.grad_input(delta, h, grad_input=delta),
         nn.Tanh,
+        in_place=True,
     ),
     # z · Φ(z), Φ the normal distribution function: Hendrycks & Gimpel 2016; D2L §5.1.2
     "gelu": Activation(
@@ -89,6 +95,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         lambda z, h: aten.elu.out(z, *_SELU, out=h),
         lambda delta, z, h: aten.elu_backward.grad_input(delta, *_SELU, True, h, grad_input=delta),
         nn.SELU,
+        in_place=True,
     ),
     # z · tanh(log(1 + exp(z))): Misra 2019
     "mish": Activation(

@@ -272,7 +272,8 @@ class _Workspace:
             return [network.empty(network.members, rows, width) for width in widths]
 
         self.z = tensors(network.widths[1:])  # [member, row, out] of each layer
-        self.h = tensors(network.widths[1:-1])  # behind the activation
+        in_place = ACTIVATIONS[network.activation].in_place
+        self.h = self.z[:-1] if in_place else tensors(network.widths[1:-1])  # behind the activation
         self.dropped = tensors(network.widths[1:-1])  # behind the dropout
         self.delta = tensors(network.widths[1:])  # dL/dz
         self.prediction = self.z[-1][..., : network.outputs]
