@@ -37,11 +37,7 @@ class Activation:
     in_place: bool = False
 
 
-_SELU = (
-    1.6732632423543772848170429916717,
-    1.0507009873554804934193349852946,
-    1.0,
-)  # alpha, scale, input scale
+_SELU = (1.6732632423543772, 1.0507009873554805, 1.0)  # alpha, scale, input scale: as `torch.nn.SELU`
 _LEAK = 0.01
 
 ACTIVATIONS: dict[ActivationName, Activation] = {
