@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from houseprice.config import MLP, ActivationName, InitializationName, Linear, LossName
+from houseprice.learn.functions import ACTIVATIONS, loss_of
 from houseprice.learn.network import (
-    ACTIVATIONS,
     Network,
     as_sequential,
     initial_weights,
-    loss_of,
     predict,
     weights_of,
 )

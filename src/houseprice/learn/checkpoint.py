@@ -79,9 +79,7 @@ class Checkpoints:
         Epochs between two checkpoints.
     """
 
-    def __init__(
-        self, folder: Path, members: Sequence[Member], shares: Sequence[Sequence[int]], every: int
-    ) -> None:
+    def __init__(self, folder: Path, members: Sequence[Member], shares: Sequence[Sequence[int]], every: int) -> None:
         self._folder, self._every = folder, every
         digest = hashlib.sha256(json.dumps([list(share) for share in shares]).encode())
         digest.update(f"torch {version('torch')} numpy {version('numpy')}".encode())

@@ -154,14 +154,12 @@ class Streams:
             return y
         if "cross_entropy" in recipe.loss:
             anew = self.label_noise.random(len(y)) < recipe.label_noise
-            return np.where(anew, self.label_noise.integers(recipe.classes, size=len(y)), y).astype(
-                np.float32
-            )
+            return np.where(anew, self.label_noise.integers(recipe.classes, size=len(y)), y).astype(np.float32)
         noise = self.label_noise.standard_normal(len(y), dtype=np.float32)
         return y + np.float32(recipe.label_noise) * noise
 
-    def kept(self, place: int, rate: float, steps: int, rows: int, width: int) -> NDArray[np.bool_]:
-        """Draw which units stay, for some steps at once: [step, row, width].
+    def keep(self, place: int, rate: float, kept: NDArray[np.bool_]) -> None:
+        """Draw which units stay, for some steps at once.
 
         Parameters
         ----------
@@ -169,10 +167,12 @@ class Streams:
             0 for the input, 1 for the first hidden layer, …
         rate
             Share that is dropped; 16 random bits decide about a unit (`dropped_of_65536`).
+        kept
+            Filled: [step, row, width].
         """
-        count = steps * rows * width
-        bits = self.dropout[place].integers(0, 2**64 - 1, -(-count // 4), dtype=np.uint64, endpoint=True)
-        return (bits.view(np.uint16)[:count] >= dropped_of_65536(rate)).reshape(steps, rows, width)
+        bits = self.dropout[place].integers(0, 2**64 - 1, -(-kept.size // 4), dtype=np.uint64, endpoint=True)
+        halves = bits.view(np.uint16)[: kept.size].reshape(kept.shape)
+        np.greater_equal(halves, np.uint16(dropped_of_65536(rate)), out=kept)
 
     def state(self) -> list[dict[str, Any]]:
         """Where the streams stand, for a checkpoint."""

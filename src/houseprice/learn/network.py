@@ -20,151 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from houseprice.config import MLP, ActivationName, InitializationName, Linear
-
-aten: Any = torch.ops.aten  # the derivatives that autograd itself calls, with an `out` to write to
+from houseprice.learn.functions import ACTIVATIONS, PRELU_START
 
 Weights = dict[str, NDArray[np.float32]]
 """One member's parameters, oriented as in `torch.nn.Linear`: ``layers.0.weight`` [out, in], …"""
 
 Parameters = dict[str, Tensor]
 """Those of all members: ``layers.0.weight`` [member, in, out], ``layers.0.bias`` [member, 1, out], …"""
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An elementwise function and its derivative, both writing into tensors that are there already.
-
-    Attributes
-    ----------
-    forward
-        ``forward(z, h)`` writes the activation of ``z`` to ``h``.
-    backward
-        ``backward(delta, z, h)`` turns dL/dh into dL/dz, in place.
-    module
-        The same as a module of `torch.nn`.
-    """
-
-    forward: Callable[[Tensor, Tensor], object]
-    backward: Callable[[Tensor, Tensor, Tensor], object]
-    module: Callable[[], nn.Module]
-
-
-_SELU = (
-    1.6732632423543772848170429916717,
-    1.0507009873554804934193349852946,
-    1.0,
-)  # alpha, scale, input scale
-_LEAK = 0.01
-
-ACTIVATIONS: dict[ActivationName, Activation] = {
-    # max(z, 0): Nair & Hinton 2010; D2L §5.1.2.1
-    "relu": Activation(
-        lambda z, h: torch.clamp_min(z, 0, out=h),
-        lambda delta, z, h: aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta),
-        nn.ReLU,
-    ),
-    # max(z, 0) + slope · min(z, 0), the slope learned: He et al. 2015; D2L §5.1.2.1 (see `Network`)
-    "prelu": Activation(
-        lambda z, h: torch.clamp_min(z, 0, out=h), lambda delta, z, h: None, lambda: nn.PReLU(init=_PRELU)
-    ),
-    # the same, the slope fixed at 0.01: Maas et al. 2013
-    "leaky_relu": Activation(
-        lambda z, h: aten.leaky_relu.out(z, _LEAK, out=h),
-        lambda delta, z, h: aten.leaky_relu_backward.grad_input(delta, z, _LEAK, False, grad_input=delta),
-        lambda: nn.LeakyReLU(_LEAK),
-    ),
-    # 1 / (1 + exp(-z)): D2L §5.1.2.2
-    "sigmoid": Activation(
-        lambda z, h: torch.sigmoid(z, out=h),
-        lambda delta, z, h: aten.sigmoid_backward.grad_input(delta, h, grad_input=delta),
-        nn.Sigmoid,
-    ),
-    # D2L §5.1.2.3
-    "tanh": Activation(
-        lambda z, h: torch.tanh(z, out=h),
-        lambda delta, z, h: aten.tanh_backward.grad_input(delta, h, grad_input=delta),
-        nn.Tanh,
-    ),
-    # z · Φ(z), Φ the normal distribution function: Hendrycks & Gimpel 2016; D2L §5.1.2
-    "gelu": Activation(
-        lambda z, h: aten.gelu.out(z, out=h),
-        lambda delta, z, h: aten.gelu_backward.grad_input(delta, z, grad_input=delta),
-        nn.GELU,
-    ),
-    # z · sigmoid(z), also called Swish: Ramachandran et al. 2017; D2L §5.1.2
-    "silu": Activation(
-        lambda z, h: aten.silu.out(z, out=h),
-        lambda delta, z, h: aten.silu_backward.grad_input(delta, z, grad_input=delta),
-        nn.SiLU,
-    ),
-    # scale · (z, or alpha · (exp(z) - 1) where z < 0): Klambauer et al. 2017
-    "selu": Activation(
-        lambda z, h: aten.elu.out(z, *_SELU, out=h),
-        lambda delta, z, h: aten.elu_backward.grad_input(delta, *_SELU, True, h, grad_input=delta),
-        nn.SELU,
-    ),
-    # z · tanh(log(1 + exp(z))): Misra 2019
-    "mish": Activation(
-        lambda z, h: aten.mish.out(z, out=h),
-        lambda delta, z, h: delta.copy_(aten.mish_backward(delta, z)),
-        nn.Mish,
-    ),
-}
-
-_PRELU = 0.25  # where the learned slopes start, as in `torch.nn.PReLU`
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss of every row and its derivative.
-
-    Attributes
-    ----------
-    rows
-        ``rows(prediction, target)`` → [..., row], of two tensors [..., row, output].
-    slope
-        ``slope(prediction, target, out)`` writes the derivative of each row's loss to ``out`` [..., row,
-        output].
-    """
-
-    rows: Callable[[Tensor, Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor, Tensor], object]
-
-
-def loss_of(recipe: Linear) -> Loss:
-    """Return the loss that a recipe minimises, as a mean over rows.
-
-    ``squared`` (p - y)² (D2L §3.1), ``absolute`` |p - y|, ``huber`` (Huber 1964, as `torch.nn.HuberLoss`),
-    ``pinball`` max(q (y - p), (q - 1)(y - p)) (Koenker & Bassett 1978), ``binary_cross_entropy`` with one
-    logit, ``cross_entropy`` with softmax over one logit a class, the target one-hot (D2L §4.1).
-    """
-    delta, q = recipe.huber_delta, recipe.quantile
-
-    def pinball(p: Tensor, y: Tensor, out: Tensor) -> None:
-        torch.sub(p, y, out=out).sign_().add_(1 - 2 * q).mul_(0.5)  # 1 - q above the target, -q below
-
-    losses = {
-        "squared": Loss(
-            lambda p, y: torch.square(p - y).sum(-1), lambda p, y, out: torch.sub(p, y, out=out).mul_(2)
-        ),
-        "absolute": Loss(
-            lambda p, y: torch.abs(p - y).sum(-1), lambda p, y, out: torch.sub(p, y, out=out).sign_()
-        ),
-        "huber": Loss(
-            lambda p, y: nn.functional.huber_loss(p, y, reduction="none", delta=delta).sum(-1),
-            lambda p, y, out: torch.sub(p, y, out=out).clamp_(-delta, delta),
-        ),
-        "pinball": Loss(lambda p, y: torch.maximum(q * (y - p), (q - 1) * (y - p)).sum(-1), pinball),
-        "binary_cross_entropy": Loss(
-            lambda p, y: (nn.functional.softplus(p) - y * p).sum(-1),
-            lambda p, y, out: torch.sigmoid(p, out=out).sub_(y),
-        ),
-        "cross_entropy": Loss(
-            lambda p, y: torch.logsumexp(p, -1) - (y * p).sum(-1),
-            lambda p, y, out: torch.softmax(p, -1, out=out).sub_(y),
-        ),
-    }
-    return losses[recipe.loss]
 
 
 def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) -> Weights:
@@ -190,7 +52,7 @@ def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) ->
         bias = random.uniform(-1, 1, o) / math.sqrt(i) if recipe.initialization == "default" else np.zeros(o)
         weights[f"layers.{layer}.bias"] = bias.astype(np.float32)
         if activation == "prelu" and layer < len(hidden):
-            weights[f"layers.{layer}.slope"] = np.full(1, _PRELU, np.float32)
+            weights[f"layers.{layer}.slope"] = np.full(1, PRELU_START, np.float32)
     return weights
 
 
@@ -237,7 +99,7 @@ class Network:
     Notes
     -----
     A head of one output is computed two wide, the second column 0: matrix libraries treat a product with a
-    vector differently in a batch of one, and a member's bits shall not depend on its company.
+    vector differently in a batch of one, and company shall matter to a member as little as can be.
     """
 
     def __init__(
@@ -254,10 +116,10 @@ class Network:
     ) -> None:
         self.widths = (inputs, *hidden, max(outputs, 2))
         self.outputs, self.members, self.bfloat16 = outputs, members, bfloat16
-        self.depth = len(hidden)
-        self.activation = activation
+        self.activation: ActivationName = activation
         self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
+        self._layers = [_Layer.of(self, layer) for layer in range(len(self.widths) - 1)]
         self._rooms: dict[int, _Workspace] = {}
 
     def empty(self, *shape: int) -> Tensor:
@@ -270,7 +132,7 @@ class Network:
         for layer, (i, o) in enumerate(pairwise(self.widths)):
             named[f"layers.{layer}.weight"] = self.empty(self.members, i, o)
             named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
-            if self.activation == "prelu" and layer < self.depth:
+            if self.activation == "prelu" and layer < len(self.widths) - 2:
                 named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
         return named
 
@@ -278,9 +140,7 @@ class Network:
         """Set one member's parameters; inputs beyond its own stay 0."""
         for name, value in weights.items():
             mine = self.parameters[name][member].zero_()
-            theirs = (
-                torch.as_tensor(np.atleast_2d(value)).T if value.ndim > 1 else torch.as_tensor(value)[None]
-            )
+            theirs = torch.as_tensor(np.atleast_2d(value)).T if value.ndim > 1 else torch.as_tensor(value)[None]
             mine[: theirs.shape[0], : theirs.shape[1]] = theirs  # [in, out], or [1, out]
 
     def forward(self, inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
@@ -303,22 +163,15 @@ class Network:
         self._room = room = self._rooms[inputs.shape[1]]
         activation = ACTIVATIONS[self.activation]
         self._masks, self._inputs = masks, [inputs]
-        for layer in range(self.depth + 1):
-            weight, bias = self._layer(self.parameters, layer)
-            z = room.z[layer]  # [member, row, out]
-            if self.bfloat16:
-                torch.add(bias, torch.bmm(self._inputs[-1].bfloat16(), weight.bfloat16()), out=z)
-            else:
-                torch.baddbmm(bias, self._inputs[-1], weight, out=z)
-            if layer == self.depth:
-                break
-            h = room.h[layer]
+        for layer, z, h, dropped, mask in zip(self._layers, room.z, room.h, room.dropped, masks, strict=False):
+            self._affine(inputs, layer, z)  # [member, row, out]
             activation.forward(z, h)
-            if self.activation == "prelu":
-                h.addcmul_(self.parameters[f"layers.{layer}.slope"], z.clamp_max(0))
-            mask = masks[layer]
-            self._inputs.append(h if mask is None else torch.mul(h, mask, out=room.dropped[layer]))
-        return z[..., : self.outputs]
+            if layer.slope is not None:
+                h.addcmul_(layer.slope, z.clamp_max(0))
+            inputs = h if mask is None else torch.mul(h, mask, out=dropped)
+            self._inputs.append(inputs)
+        self._affine(inputs, self._layers[-1], room.z[-1])
+        return room.prediction
 
     def backward(self, slope: Callable[[Tensor], object]) -> None:
         """Write the gradients of the latest `forward` to ``self.gradients``.
@@ -330,48 +183,79 @@ class Network:
             loss.
         """
         room = self._room
-        delta = room.delta[self.depth]  # [member, row, out]; the padded output's column stays 0
-        slope(delta[..., : self.outputs])
-        for layer in reversed(range(self.depth + 1)):
-            weight, _ = self._layer(self.parameters, layer)
-            weight_gradient, bias_gradient = self._layer(self.gradients, layer)
-            self._product(self._inputs[layer].mT, delta, weight_gradient)
-            torch.sum(delta, 1, keepdim=True, out=bias_gradient)
-            if layer == 0:
-                return
-            delta = self._product(delta, weight.mT, room.delta[layer - 1])  # dL/dh
-            mask = self._masks[layer - 1]
-            if mask is not None:
-                delta.mul_(mask)
-            self._through_activation(layer - 1, delta)
+        slope(room.output_delta)
+        delta = room.delta[-1]  # [member, row, out]; the column of a padded output stays 0
+        for number in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[number]
+            self._product(self._inputs[number].mT, delta, layer.weight_gradient)
+            torch.sum(delta, 1, keepdim=True, out=layer.bias_gradient)
+            if number:
+                delta = self._product(delta, layer.transposed, room.delta[number - 1])  # dL/dh of the layer below
+                self._through_activation(number - 1, delta)
 
-    def _through_activation(self, layer: int, delta: Tensor) -> None:
-        z, h = self._room.z[layer], self._room.h[layer]
-        if self.activation == "prelu":
-            name = f"layers.{layer}.slope"
-            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=self.gradients[name])
-            delta.mul_(torch.where(z > 0, 1.0, self.parameters[name]))
+    def _through_activation(self, number: int, delta: Tensor) -> None:
+        """From dL/d(dropped-out activation) to dL/dz, in place."""
+        layer, mask, z, h = (
+            self._layers[number],
+            self._masks[number],
+            self._room.z[number],
+            self._room.h[number],
+        )
+        if mask is not None:
+            delta.mul_(mask)
+        if layer.slope is not None:
+            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=layer.slope_gradient)
+            delta.mul_(torch.where(z > 0, 1.0, layer.slope))
         else:
             ACTIVATIONS[self.activation].backward(delta, z, h)
+
+    def _affine(self, inputs: Tensor, layer: "_Layer", out: Tensor) -> None:
+        if self.bfloat16:
+            torch.add(layer.bias, torch.bmm(inputs.bfloat16(), layer.weight.bfloat16()), out=out)
+        else:
+            torch.baddbmm(layer.bias, inputs, layer.weight, out=out)
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         if self.bfloat16:
             return out.copy_(torch.bmm(left.bfloat16(), right.bfloat16()))
         return torch.bmm(left, right, out=out)
 
-    @staticmethod
-    def _layer(parameters: Parameters, layer: int) -> tuple[Tensor, Tensor]:
-        return parameters[f"layers.{layer}.weight"], parameters[f"layers.{layer}.bias"]
-
     def activation_scales(self) -> Tensor:
         """Root mean square of each layer's output in the latest `forward`, [member, layer]."""
-        outputs = [*self._room.h, self._room.z[-1][..., : self.outputs]]
+        outputs = [*self._room.h, self._room.prediction]
         return torch.stack([h.square().mean((1, 2)).sqrt() for h in outputs], 1)
 
     def gradient_norms(self) -> Tensor:
         """Norm of each layer's weight gradient in the latest `backward`, [member, layer]."""
-        weights = [self.gradients[f"layers.{layer}.weight"] for layer in range(self.depth + 1)]
-        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in weights], 1)
+        gradients = [layer.weight_gradient for layer in self._layers]
+        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in gradients], 1)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The tensors of one layer, looked up once instead of at every step."""
+
+    weight: Tensor  # [member, in, out]
+    transposed: Tensor  # [member, out, in], a view
+    bias: Tensor  # [member, 1, out]
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    slope: Tensor | None  # [member, 1, 1], of PReLU
+    slope_gradient: Tensor | None
+
+    @classmethod
+    def of(cls, network: Network, number: int) -> "_Layer":
+        parameters, gradients = network.parameters, network.gradients
+        weight, bias, slope = (f"layers.{number}.{part}" for part in ("weight", "bias", "slope"))
+        return cls(
+            parameters[weight],
+            parameters[weight].mT,
+            parameters[bias],
+            gradients[weight],
+            gradients[bias],
+            parameters.get(slope),
+            gradients.get(slope),
+        )
 
 
 class _Workspace:
@@ -382,9 +266,12 @@ class _Workspace:
             return [network.empty(network.members, rows, width) for width in widths]
 
         self.z = tensors(network.widths[1:])  # [member, row, out] of each layer
-        self.h = tensors(network.widths[1:-1])  # behind the activation
+        in_place = ACTIVATIONS[network.activation].in_place
+        self.h = self.z[:-1] if in_place else tensors(network.widths[1:-1])  # behind the activation
         self.dropped = tensors(network.widths[1:-1])  # behind the dropout
         self.delta = tensors(network.widths[1:])  # dL/dz
+        self.prediction = self.z[-1][..., : network.outputs]
+        self.output_delta = self.delta[-1][..., : network.outputs]
 
 
 def weights_of(parameters: Mapping[str, Tensor], member: int, inputs: int, outputs: int) -> Weights:

@@ -1,0 +1,344 @@
+"""The loop of one batch of members: their steps, epochs, optimisers and schedules."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from houseprice.config import MLP, Linear
+from houseprice.learn.checkpoint import Arrays, Checkpoints
+from houseprice.learn.functions import loss_of
+from houseprice.learn.members import FittedMember, Health, Member, Streams, dropped_of_65536
+from houseprice.learn.network import Network, Parameters, hidden_layers, initial_weights, predict, weights_of
+
+MASK_STEPS = 8
+"""Dropout masks are drawn for so many steps at once."""
+
+
+def steps_per_epoch(member: Member) -> int:
+    """How many batches of rows an epoch has."""
+    return math.ceil(len(member.split[0]) / member.recipe.batch_size)
+
+
+def learning_rate_factor(recipe: Linear, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at a step, counted from 0, with so many ``steps`` an epoch.
+
+    A linear warm-up (Goyal et al. 2017); then, over the steps that remain: constant; or times ``step_factor``
+    every ``step_epochs``; or half a cosine down to 0 (Loshchilov & Hutter 2017). See D2L §12.11.
+
+    >>> recipe = Linear(kind="linear", schedule="cosine", warmup_epochs=2, epochs=10)
+    >>> [round(learning_rate_factor(recipe, step, 2), 3) for step in (0, 3, 4, 12, 19)]
+    [0.25, 1.0, 1.0, 0.5, 0.01]
+    """
+    warmup = recipe.warmup_epochs * steps
+    if step < warmup:
+        return (step + 1) / warmup
+    if recipe.schedule == "step":
+        return float(recipe.step_factor ** ((step - warmup) // (recipe.step_epochs * steps)))
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (recipe.epochs * steps - warmup)))
+    return 1.0
+
+
+class Optimizer:
+    """SGD with momentum, Adam or AdamW over the members of a network, with each one's own settings.
+
+    torch's fused kernels pass over the memory once. They know one learning rate and one weight decay, so
+    neighbours with equal settings share a call.
+    """
+
+    def __init__(self, recipes: Sequence[Linear], network: Network) -> None:
+        self._recipe = recipes[0]  # for what they share
+        self.momentum, self.square = network.like_parameters(), network.like_parameters()
+        self.steps = network.empty()
+        self._calls: list[tuple[float, float, list[list[Tensor]]]] = []
+        names = set(network.parameters)
+        decayed = {name for name in names if self._recipe.decay_biases or name.endswith("weight")}
+        for (rate, decay), group in groupby(enumerate(recipes), lambda one: _settings(one[1])):
+            run = [m for m, _ in group]
+            for some, its_decay in ((decayed, decay), (names - decayed, 0.0)) if decay else ((names, 0.0),):
+                kinds = (network.parameters, network.gradients, self.momentum, self.square)
+                tensors = [[kind[name][run[0] : run[-1] + 1] for name in sorted(some)] for kind in kinds]
+                if some:
+                    self._calls.append((rate, its_decay, tensors))
+
+    def step(self, factor: float) -> None:
+        """Update all parameters from their gradients, the learning rates multiplied by ``factor``."""
+        self.steps += 1
+        for rate, decay, (parameters, gradients, momentum, square) in self._calls:
+            if self._recipe.optimizer == "sgd":
+                torch._fused_sgd_(
+                    parameters, gradients, momentum if self._recipe.momentum else [],
+                    lr=rate * factor, weight_decay=decay, momentum=self._recipe.momentum, dampening=0.0,
+                    nesterov=False, maximize=False, is_first_step=False,
+                )  # fmt: skip
+            else:
+                update = torch._fused_adam_ if self._recipe.optimizer == "adam" else torch._fused_adamw_
+                update(
+                    parameters, gradients, momentum, square, [], [self.steps] * len(parameters),
+                    lr=rate * factor, weight_decay=decay, beta1=0.9, beta2=0.999, eps=1e-8,
+                    amsgrad=False, maximize=False,
+                )  # fmt: skip
+
+
+def _settings(recipe: Linear) -> tuple[float, float]:
+    return recipe.learning_rate, recipe.weight_decay
+
+
+class Batch:
+    """Members that are trained as one tensor program, on rows of their own matrices."""
+
+    def __init__(
+        self, members: Sequence[Member], matrices: dict[int, Tensor], device: torch.device, health: bool
+    ) -> None:
+        self.members, self.device = members, device
+        self.recipe = recipe = members[0].recipe  # for what they share
+        self.hidden, self.activation = hidden_layers(recipe)
+        self.loss = loss_of(recipe)
+        self.matrices = [matrices[id(member.data.X)] for member in members]
+        self.test_matrices = [matrices[id(member.data.X_test)] for member in members]
+        self.columns = [X.shape[1] for X in self.matrices]
+        self.steps, self.epoch = steps_per_epoch(members[0]), 0
+        self.network = Network(
+            max(self.columns), self.hidden, recipe.outputs, self.activation,
+            members=len(members), bfloat16=recipe.precision == "bfloat16", device=device,
+        )  # fmt: skip
+        self.streams = [Streams.of(member, len(self.hidden)) for member in members]
+        for m, streams in enumerate(self.streams):
+            self.network.load(m, initial_weights(recipe, self.columns[m], streams.initial))
+        self.optimizer = Optimizer([member.recipe for member in members], self.network)
+        copies = {name: value.clone() for name, value in self.network.parameters.items()}
+        self.averaged = copies if recipe.ema else self.network.parameters
+        self.best = self.network.like_parameters() if recipe.patience else self.averaged
+        curve, layers = (len(members), recipe.epochs), len(self.hidden) + 1
+        self.records = {
+            "train": np.full(curve, np.nan), "valid": np.full(curve, np.nan),
+            "norms": np.full((*curve, layers if health else 0), np.nan),
+            "scales": np.full((*curve, layers if health else 0), np.nan),
+            "best_loss": np.full(len(members), np.inf), "best_epoch": np.full(len(members), -1),
+            "diverged": np.full(len(members), -1), "stopped": np.zeros(len(members), bool),
+        }  # fmt: skip
+        self.l1 = [member.recipe.l1 for member in members]
+        self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
+        self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
+        self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
+
+    def run(self, advance: Callable[[int], None], store: Checkpoints | None, number: int) -> list[FittedMember]:
+        """Train to the last epoch, or until every member has stopped.
+
+        Parameters
+        ----------
+        advance
+            Told the epochs done; what it raises ends the training.
+        store, number
+            Where the batch finds and leaves its state, and under which number.
+        """
+        if store and (saved := store.load(number)):
+            self._restore(*saved)
+        epochs = self.recipe.epochs
+        advance(self.epoch)
+        while self.epoch < epochs and not self.records["stopped"].all():
+            self._train()
+            self._look()
+            self.epoch += 1
+            if store and store.due(self.epoch, epochs):
+                store.save(number, *self._state())
+            advance(1)
+        advance(epochs - self.epoch)
+        return [self._result(m) for m in range(len(self.members))]
+
+    def _tensors(self) -> Parameters:
+        """All tensors that training changes, by name."""
+        kinds = {
+            "parameters": self.network.parameters,
+            "momentum": self.optimizer.momentum,
+            "square": self.optimizer.square,
+            "averaged": self.averaged,
+            "best": self.best,
+        }
+        named = {f"{kind}.{name}": t for kind, tensors in kinds.items() for name, t in tensors.items()}
+        return {**named, "steps": self.optimizer.steps}
+
+    def _state(self) -> tuple[Arrays, dict[str, Any]]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+        streams = [streams.state() for streams in self.streams]
+        return {**arrays, **self.records}, {"epoch": self.epoch, "streams": streams}
+
+    def _restore(self, arrays: Arrays, header: dict[str, Any]) -> None:
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
+        self.records = {name: arrays[name] for name in self.records}
+        for streams, state in zip(self.streams, header["streams"], strict=True):
+            streams.restore(state)
+        self.epoch = header["epoch"]
+
+    def _train(self) -> None:
+        size = self.recipe.batch_size
+        order, targets = self._draw_batches()
+        left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
+        last = int(left.max())  # rows of the last step; who has fewer is padded
+        real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
+        real = real[:, :, None].to(self.device)  # [member, row, 1]
+        for first in range(0, self.steps, MASK_STEPS):
+            steps = range(first, min(first + MASK_STEPS, self.steps))
+            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
+            for step, *at_step in zip(steps, *masks, strict=True):
+                if step < self.steps - 1:
+                    self._step(step, order[step], targets[step], 1 / size, at_step)
+                else:
+                    short = [mask if mask is None else mask[:, :last] for mask in at_step]
+                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short)
+
+    def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
+        recipe, places = self.recipe, self.steps * self.recipe.batch_size
+        order = np.zeros((len(self.members), places), np.int64)
+        targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
+        for m, (member, streams) in enumerate(zip(self.members, self.streams, strict=True)):
+            rows = streams.batch_rows(member.split[0])
+            order[m, : len(rows)] = rows
+            targets[m, : len(rows)] = targets_of(recipe, streams.noisy(member, member.data.y[rows]))
+        shape = (len(self.members), self.steps, recipe.batch_size)
+        by_step = [
+            torch.from_numpy(values.reshape(*shape, *values.shape[2:])).transpose(0, 1).contiguous()
+            for values in (order, targets)
+        ]
+        return by_step[0].to(self.device).unbind(), by_step[1].to(self.device).unbind()
+
+    def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
+        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None."""
+        rates = [rates[place] for rates in self.rates]
+        if not any(rates):
+            return [None] * steps
+        kept, masks = self._mask_buffers(place)
+        kept, masks = kept[:steps], masks[:steps]
+        for m, rate in enumerate(rates):
+            width = self.columns[m] if place == 0 else self.network.widths[place]
+            if rate:
+                self.streams[m].keep(place, rate, kept[:, m, :, :width])
+        scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
+        masks.copy_(torch.from_numpy(kept.view(np.uint8)))
+        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None]).unbind()
+
+    def _mask_buffers(self, place: int) -> tuple[NDArray[np.bool_], Tensor]:
+        """What masks are drawn to, [step, member, row, width]: made once."""
+        if place not in self._masks:
+            shape = (MASK_STEPS, len(self.members), self.recipe.batch_size, self.network.widths[place])
+            self._masks[place] = np.ones(shape, np.bool_), self.network.empty(*shape)
+        return self._masks[place]
+
+    def _step(
+        self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
+    ) -> None:
+        """One step of all members: order [member, row], targets [member, row, output]."""
+        network, recipe = self.network, self.recipe
+        inputs = self._gather(order)
+        if masks[0] is not None:
+            inputs.mul_(masks[0])
+        prediction = network.forward(inputs, masks[1:])  # [member, row, output]
+
+        def slope(out: Tensor) -> None:
+            self.loss.slope(prediction, targets, out)
+            out.mul_(weight)  # a mean over each member's own rows
+
+        network.backward(slope)
+        if any(self.l1):
+            for name, gradient in network.gradients.items():
+                if name.endswith("weight"):
+                    l1 = torch.tensor(self.l1, device=self.device)[:, None, None]
+                    gradient.addcmul_(network.parameters[name].sign(), l1)
+        if recipe.clip_norm:
+            norms = [torch.linalg.vector_norm(g, dim=(1, 2)) for g in network.gradients.values()]
+            norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [member]
+            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)[:, None, None]
+            for gradient in network.gradients.values():
+                gradient.mul_(factor)
+        self.optimizer.step(learning_rate_factor(recipe, self.epoch * self.steps + step, self.steps))
+        if recipe.ema:
+            for name, average in self.averaged.items():
+                average.lerp_(network.parameters[name], 1 - recipe.ema)
+
+    def _gather(self, order: Tensor) -> Tensor:
+        """Fetch the rows of a step, [member, row, column]; neighbours with the same matrix in one call."""
+        rows = order.shape[1]
+        if rows not in self._inputs:
+            inputs = self.network.empty(len(self.members), rows, max(self.columns))
+            parts = [(part, X, inputs[part].flatten(0, 1)[:, : X.shape[1]]) for part, X in self._neighbours()]
+            self._inputs[rows] = inputs, parts
+        inputs, parts = self._inputs[rows]
+        for part, X, wanted in parts:
+            torch.index_select(X, 0, order[part].reshape(-1), out=wanted)
+        return inputs
+
+    def _neighbours(self) -> Iterator[tuple[slice, Tensor]]:
+        for _, group in groupby(range(len(self.members)), lambda m: id(self.matrices[m])):
+            run = list(group)
+            yield slice(run[0], run[-1] + 1), self.matrices[run[0]]
+
+    def _look(self) -> None:
+        """Evaluate the members, remember the best weights, and stop those that are done."""
+        recipe, records, epoch = self.recipe, self.records, self.epoch
+        if records["norms"].size:
+            records["norms"][:, epoch] = self.network.gradient_norms().cpu()
+            records["scales"][:, epoch] = self.network.activation_scales().cpu()
+        sums = [value.sum((1, 2)) for value in self.network.parameters.values()]  # [member] each
+        finite = torch.stack(sums).isfinite().all(0).cpu().numpy()
+        records["diverged"][(records["diverged"] < 0) & ~finite] = epoch
+        for m, member in enumerate(self.members):
+            if records["stopped"][m]:
+                continue
+            if (epoch + 1) % recipe.curve_every == 0 or epoch + 1 == recipe.epochs:
+                losses = self._losses(m, self.matrices[m], member.data.y)
+                for name, rows in (("train", member.data.fit_rows), ("valid", member.data.valid_rows)):
+                    records[name][m, epoch] = losses[rows].mean() if len(rows) else np.nan
+            if recipe.patience is not None:
+                inner = member.split[1]
+                loss = self._losses(m, self.matrices[m][torch.from_numpy(inner)], member.data.y[inner]).mean()
+                if loss < records["best_loss"][m]:
+                    records["best_loss"][m], records["best_epoch"][m] = loss, epoch
+                    for name, best in self.best.items():
+                        best[m] = self.averaged[name][m]
+                records["stopped"][m] = epoch - records["best_epoch"][m] >= recipe.patience
+            records["stopped"][m] |= not finite[m]
+
+    def _losses(self, m: int, X: Tensor, y: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The loss of each row, in evaluation mode."""
+        prediction = predict(self.averaged, m, X, self.recipe.outputs, self.activation)
+        targets = torch.from_numpy(targets_of(self.recipe, y)).to(self.device)
+        return self.loss.rows(prediction, targets).cpu().numpy().astype(np.float64)
+
+    def _result(self, m: int) -> FittedMember:
+        member, records, outputs = self.members[m], self.records, self.recipe.outputs
+
+        def predictions(X: Tensor) -> NDArray[np.float64]:
+            values = predict(self.best, m, X, outputs, self.activation).cpu().numpy().astype(np.float64)
+            return values[:, 0] if outputs == 1 else values
+
+        return FittedMember(
+            fold=member.data.fold,
+            seed=member.seed,
+            predictions=predictions(self.matrices[m]),
+            test_predictions=predictions(self.test_matrices[m]),
+            train_losses=records["train"][m],
+            valid_losses=records["valid"][m],
+            weights=weights_of(self.best, m, self.columns[m], outputs),
+            best_epoch=int(records["best_epoch"][m]) if self.recipe.patience else None,
+            diverged_epoch=int(records["diverged"][m]) if records["diverged"][m] >= 0 else None,
+            health=Health(records["norms"][m], records["scales"][m]) if records["norms"].size else None,
+        )
+
+
+def targets_of(recipe: Linear, y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Targets as the loss takes them, [row, output]: numbers, or with softmax one-hot classes."""
+    if recipe.outputs == 1:
+        return np.asarray(y, np.float32)[:, None]
+    return np.eye(recipe.outputs, dtype=np.float32)[y.astype(np.int64)]
+
+
+def _dropout_rates(recipe: Linear) -> tuple[float, ...]:
+    return recipe.dropout_rates if isinstance(recipe, MLP) else ()

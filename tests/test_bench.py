@@ -1,0 +1,54 @@
+"""The benchmarks compare like with like; how the figures come out is `make bench`'s business."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from houseprice import bench
+from houseprice.errors import ConfigError
+
+NAMES = ["loop_64", "loop_256", "sgemm_256", "single_64", "sklearn_64", "rows_flatness", "memory_ratio"]
+
+
+def small() -> bench.Case:
+    random = np.random.default_rng(0)
+    X = random.standard_normal((80, 6)).astype(np.float32)
+    return bench.Case(X, X[:, 0].copy(), X[:5], epochs=1)
+
+
+def test_the_names_are_those_of_the_figures() -> None:
+    assert list(bench.BENCHMARKS) == NAMES
+
+
+def test_the_stand_in_has_the_shape_of_house_prices() -> None:
+    case = bench.house_prices()
+    assert case.X.shape == (1460, 330)
+    assert case.X_test.shape == (1459, 330)
+    assert case.y.mean() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("figure", [bench.single, bench.sgemm, lambda case: bench.loop(case, 4), bench.sklearn])
+def test_every_comparison_gives_a_ratio(figure: Callable[[bench.Case], float]) -> None:
+    assert figure(small()) > 0
+
+
+def test_rows_are_timed_at_every_size() -> None:
+    told: list[str] = []
+    assert bench.rows_flatness(told.append, sizes=(100_000,)) == 1
+    assert "100,000 rows" in told[0]
+
+
+def test_results_and_machine_are_written_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "house_prices", lambda source: small())
+    bench.main(["single_64", "--json", str(tmp_path / "bench.json")])
+    result = json.loads((tmp_path / "bench.json").read_text())
+    assert list(result["ratios"]) == ["single_64"]
+    assert result["machine"]["cores"] >= 1
+
+
+def test_an_unknown_benchmark_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"unknown benchmark 'loop_65'; did you mean 'loop_64'"):
+        bench.run_benchmarks(["loop_65"], print)
