@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from houseprice.config import Competition, load_competition
+from houseprice.competition import load_competition
+from houseprice.config import Competition
 from houseprice.data.ingest import FILES
 from houseprice.data.tables import Tables, read_tables
 

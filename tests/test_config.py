@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY_TOML, LoadTiny
-from houseprice.config import MLP, Competition, Linear, competition_from_json, load_competition
+from houseprice.competition import competition_from_json, load_competition
+from houseprice.config import MLP, Competition, Linear
 from houseprice.errors import ConfigError
 
 CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {

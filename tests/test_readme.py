@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from houseprice.config import competition_from_json, load_competition
+from houseprice.competition import competition_from_json, load_competition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
 from houseprice.compete import leaderboard
-from houseprice.config import competition_from_json
+from houseprice.competition import competition_from_json
 from houseprice.errors import SubmissionError, listing
 from houseprice.files import sha256_of, storing
 from houseprice.manifest import check_import_paths, describe, differences, environment

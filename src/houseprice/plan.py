@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from houseprice.artifacts import ArtifactStore, Stage
-from houseprice.config import Competition, Ensemble, Linear, Sklearn, load_competition
+from houseprice.competition import load_competition
+from houseprice.config import Competition, Ensemble, Linear, Sklearn
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
 
 
@@ -99,7 +100,7 @@ def open_workspace(
     name
         The competition.
     overrides
-        ``key=value`` each, see `houseprice.config.load_competition`.
+        ``key=value`` each, see `houseprice.competition.load_competition`.
     device
         ``auto``, ``cpu`` or ``cuda``.
     listener

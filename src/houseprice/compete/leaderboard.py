@@ -123,12 +123,13 @@ def _row(values: Sequence[object]) -> Row:
 
 @contextmanager
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose block is one transaction; several processes may write."""
+    """A connection whose block is one transaction; several processes may write.
+
+    SQLite's default journal it is: the switch to WAL is not waited for, and fails where many begin at once.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA foreign_keys = ON")
             with database:
                 _ensure_schema(database, path)
                 yield database

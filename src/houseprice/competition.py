@@ -1,0 +1,118 @@
+"""Reading the competition file: TOML, ``--set`` overrides, and complaints that name the key and the way out."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from houseprice.config import Competition
+from houseprice.errors import ConfigError, nearest
+
+
+def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
+    """Read and check a competition file.
+
+    Parameters
+    ----------
+    path
+        The ``competition.toml``; its folder has the competition's name.
+    overrides
+        ``key=value`` each, the value in TOML: ``mlp.weight_decay=0.01`` (an experiment's key by the experiment's
+        name), or a whole path: ``folds.main.k=5``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key, the value and the nearest known key.
+    """
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
+        raise ConfigError(
+            f"no competition file {path}; "
+            + (
+                f"competitions here: {', '.join(others)} (choose with -c)"
+                if others
+                else "choose the project's folder with --root"
+            )
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    for override in overrides:
+        _override(document, override)
+    competition = competition_from_json(document, " --set ".join([str(path), *overrides]))
+    if competition.name != path.parent.name:
+        raise ConfigError(
+            f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
+        )
+    return competition
+
+
+def competition_from_json(document: Any, where: str) -> Competition:
+    """Check a whole competition given as plain values: parsed from its file, or as a manifest records it.
+
+    Raises
+    ------
+    ConfigError
+        One line for everything that is wrong, each with ``where``, the key, the value and the nearest known key.
+    """
+    try:
+        return Competition.model_validate(_with_tuples(document))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(where, dict(detail)) for detail in error.errors())) from error
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {override}: write key=value, such as mlp.weight_decay=0.01")
+    if steps[0] not in Competition.model_fields:
+        tables = {name: document[name] for name in ("experiments", "ensembles") if isinstance(document.get(name), dict)}
+        section = next((name for name, table in tables.items() if steps[0] in table), None)
+        if section is None:
+            known = [*(name for table in tables.values() for name in table), *Competition.model_fields]
+            raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
+        steps = [section, *steps]
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    table = document
+    for step in steps[:-1]:
+        table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {step!r} is a value, not a table")
+    table[steps[-1]] = value
+
+
+def _with_tuples(value: Any) -> Any:
+    """Lists of the document as tuples: the models are frozen through and through."""
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value
+
+
+def _complaint(source: str, detail: dict[str, Any]) -> str:
+    """One message for one of pydantic's findings: file, key, rule, value."""
+    steps = [str(step) for step in detail["loc"]]
+    if len(steps) > 2 and steps[0] == "experiments":
+        del steps[2]  # the kind, which pydantic names between the experiment and its key
+    steps = [step for step in steps if not step.startswith(("constrained-", "tuple["))]  # nor the branches of a union
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "union_tag_invalid":
+        kinds = re.findall(r"'(\w+)'", detail["ctx"]["expected_tags"])
+        message = f"unknown kind {detail['ctx']['tag']!r}; {nearest(detail['ctx']['tag'], kinds)}"
+    elif detail["type"] == "union_tag_not_found":
+        message = "kind: Field required"
+    for python, toml in (("valid tuple", "list"), ("Tuple", "List"), ("valid dictionary", "table")):
+        message = message.replace(python, toml)
+    where = f"{source}: " + (".".join(steps) + ": " if steps else "")
+    scalar = isinstance(detail["input"], str | int | float | bool)
+    return f"{where}{message}" + (f" (it is {detail['input']!r})" if scalar else "")
