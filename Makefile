@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard explain reproduce format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard explain reproduce bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ explain: setup  ## say which stages would run, and why (ENTRY=)
 
 reproduce: setup  ## rebuild an entry and compare its bytes (ENTRY=submissions/…/name.csv)
 	$(HOUSEPRICE) reproduce $(ON) $(or $(ENTRY),submissions/$(COMPETITION)/default.csv)
+
+bench: $(SOURCED)  ## measure the engine's speed, as ratios
+	$(HOUSEPRICE) bench $(ON)
 
 format: setup  ## format the code
 	$(BIN)/ruff format src tests

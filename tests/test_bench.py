@@ -1,6 +1,5 @@
 """The benchmarks compare like with like; how the figures come out is `make bench`'s business."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,10 @@ import numpy as np
 import pytest
 
 from houseprice import bench
+from houseprice.config import Competition
+from houseprice.data.tables import read_tables
 from houseprice.errors import ConfigError
+from houseprice.metrics import METRICS
 
 NAMES = ["loop_64", "loop_256", "sgemm_256", "single_64", "sklearn_64", "rows_flatness", "memory_ratio"]
 
@@ -23,8 +25,9 @@ def test_the_names_are_those_of_the_figures() -> None:
     assert list(bench.BENCHMARKS) == NAMES
 
 
-def test_the_stand_in_has_the_shape_of_house_prices() -> None:
-    case = bench.house_prices()
+def test_the_case_is_the_course_s(shared_house_prices: Path, house_prices: Competition) -> None:
+    files = {name: (shared_house_prices / name).read_bytes() for name in ("train.csv", "test.csv")}
+    case = bench.course_case(read_tables(files, house_prices), house_prices.ingest, METRICS["log_rmse"])
     assert case.X.shape == (1460, 330)
     assert case.X_test.shape == (1459, 330)
     assert case.y.mean() == pytest.approx(0, abs=1e-5)
@@ -41,14 +44,12 @@ def test_rows_are_timed_at_every_size() -> None:
     assert "100,000 rows" in told[0]
 
 
-def test_results_and_machine_are_written_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "house_prices", lambda source: small())
-    bench.main(["single_64", "--json", str(tmp_path / "bench.json")])
-    result = json.loads((tmp_path / "bench.json").read_text())
+def test_results_name_the_machine() -> None:
+    result = bench.run_benchmarks(["single_64"], small(), lambda line: None, rounds=1)
     assert list(result["ratios"]) == ["single_64"]
     assert result["machine"]["cores"] >= 1
 
 
 def test_an_unknown_benchmark_is_named() -> None:
     with pytest.raises(ConfigError, match=r"unknown benchmark 'loop_65'; did you mean 'loop_64'"):
-        bench.run_benchmarks(["loop_65"], print)
+        bench.run_benchmarks(["loop_65"], small(), print)

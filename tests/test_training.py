@@ -21,9 +21,10 @@ from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
 from houseprice.learn.network import Network, as_sequential, initial_weights
-from houseprice.learn.training import bfloat16_gap, fit, train_members
+from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
+Floats = NDArray[np.float64]
 
 
 def mlp(**settings: Any) -> MLP:
@@ -594,9 +595,22 @@ def test_a_cuda_device_gives_the_same(together: list[FittedMember]) -> None:
         assert_close(one, other)
 
 
-def test_the_gap_of_bfloat16_products_is_reported() -> None:
+def test_bfloat16_products_are_near_and_not_the_same() -> None:
     data, recipe = fold(rows=200), mlp()
-    gap = bfloat16_gap(recipe, [data], [0, 1])
-    assert gap != 0
-    exact = np.mean([one.valid_losses[-1] for one in train_members(recipe, [data], [0, 1])])
-    assert abs(gap) < 0.05 * exact
+    exact, rounded = (
+        train_members(recipe.model_copy(update={"precision": precision}), [data], [0])[0].valid_losses[-1]
+        for precision in ("float32", "bfloat16")
+    )
+    assert 0 < abs(rounded - exact) < 0.05 * exact
+
+
+def test_curves_show_the_metric_that_is_asked_for() -> None:
+    data, recipe = fold(), mlp(epochs=6, curve_every=3)
+
+    def score(of: FoldData, predictions: Floats) -> tuple[float, float]:
+        errors = np.abs(predictions - of.y)
+        return float(errors[of.fit_rows].mean()), float(errors[of.valid_rows].mean())
+
+    (fitted,) = train_members(recipe, [data], [0], score=score)
+    assert np.isfinite(fitted.valid_scores).tolist() == [False, False, True, False, False, True]
+    assert (fitted.train_scores[-1], fitted.valid_scores[-1]) == score(data, fitted.predictions)

@@ -178,7 +178,7 @@ class ArtifactStore:
 
     def find(self, stage: Stage) -> Record | None:
         """The record of the stage's artifact, or None if the stage has to run."""
-        record = self._read_record(self._place(stage))
+        record = self._read_record(self.place(stage))
         return record if record and record.fingerprint == stage.fingerprint else None
 
     def load(self, stage: Stage) -> Any:
@@ -190,7 +190,7 @@ class ArtifactStore:
         """
         import joblib
 
-        place, record = self._place(stage), self.find(stage)
+        place, record = self.place(stage), self.find(stage)
         if record is None:
             return None
         try:
@@ -215,7 +215,7 @@ class ArtifactStore:
         """
         import joblib
 
-        place = self._place(stage)
+        place = self.place(stage)
         with storing(place):
             self.folder.mkdir(parents=True, exist_ok=True)
             staged = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
@@ -251,7 +251,8 @@ class ArtifactStore:
         """The finished members of a stage that has not ended yet."""
         return MemberFolder(self.folder / f"members-{stage.fingerprint[:16]}", self.say)
 
-    def _place(self, stage: Stage) -> Path:
+    def place(self, stage: Stage) -> Path:
+        """The folder of a stage's artifact, whether or not it is there."""
         return self.folder / f"{stage.slot.replace('/', '-')}-{stage.fingerprint[:16]}"
 
     def _records(self) -> list[Record]:

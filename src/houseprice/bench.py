@@ -4,12 +4,8 @@ Each ratio is the median over rounds; a round times both sides, one right after 
 rows, epochs, batch size (64) and precision (float32). The other side has one thread or all, whichever is
 faster. Nets have dropout 0.2 behind both hidden layers and train with Adam unless a benchmark says otherwise.
 Both sides predict all rows once at the end, and compute no learning curves.
-
-Run as ``python -m houseprice.bench [--json FILE] [--source FOLDER] [NAME …]``.
 """
 
-import argparse
-import json
 import os
 import platform
 import statistics
@@ -30,9 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from houseprice.config import MLP
+from houseprice.config import MLP, Features, Ingest
+from houseprice.data.features import build_features
+from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
 from houseprice.learn.training import FoldData, train_members
+from houseprice.machine import processor
+from houseprice.metrics import Metric
 
 Progress = Callable[[str], None]
 
@@ -67,34 +67,12 @@ class Case:
         ]
 
 
-def house_prices(source: Path | None = None) -> Case:
-    """The House Prices matrix as D2L makes it, 330 columns; without the files, numbers of its shape and kind.
-
-    Parameters
-    ----------
-    source
-        A folder with the competition's train.csv and test.csv.
-    """
-    if source is None:
-        random = np.random.default_rng(0)
-        numbers = random.standard_normal((2919, 36))
-        labels = random.integers(0, 7, (2919, 42))  # 42 categories of 7 labels: 294 indicators
-        indicators = (labels[:, :, None] == np.arange(7)).reshape(2919, -1)
-        X = np.hstack([numbers, indicators]).astype(np.float32)
-        log_price = X @ random.standard_normal(330).astype(np.float32)
-        log_price = log_price[:1460]
-    else:
-        import pandas as pd
-
-        train, test = (pd.read_csv(source / name) for name in ("train.csv", "test.csv"))
-        features = pd.concat([train.drop(columns=["Id", "SalePrice"]), test.drop(columns="Id")])
-        columns = features.select_dtypes("number").columns
-        numeric = features[columns]
-        features[columns] = ((numeric - numeric.mean()) / numeric.std()).fillna(0)
-        X = pd.get_dummies(features, dummy_na=True).to_numpy(np.float32)
-        log_price = np.log(train["SalePrice"].to_numpy(np.float64))
-    y = ((log_price - log_price.mean()) / log_price.std()).astype(np.float32)
-    return Case(X[: len(y)].copy(), y, X[len(y) :].copy())
+def course_case(tables: Tables, ingest: Ingest, metric: Metric) -> Case:
+    """A competition's matrix as D2L makes it (§5.7.4; 330 columns for House Prices), and its target on link scale."""
+    recipe = Features(scope="all", none_is_missing=True, dummy_na=True, drop_constant=False)
+    matrix = build_features(tables, recipe, np.zeros((1, len(tables.train)), np.int64), ingest).of_fold(0)
+    y = metric.link(tables.target.to_numpy(np.float64), "target")
+    return Case(matrix.X, ((y - y.mean()) / y.std()).astype(np.float32), matrix.X_test)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -295,18 +273,18 @@ BENCHMARKS: dict[str, Callable[[Case, Progress], float]] = {
 
 
 def run_benchmarks(
-    names: Sequence[str] | None, progress: Progress, *, source: Path | None = None, rounds: int = ROUNDS
-) -> dict[str, Any]:
+    names: Sequence[str], case: Case, progress: Progress, *, rounds: int = ROUNDS
+) -> dict[str, dict[str, Any]]:
     """Measure some ratios, or all.
 
     Parameters
     ----------
     names
-        Of `BENCHMARKS`; None means all.
+        Of `BENCHMARKS`; none means all.
+    case
+        What is trained on, but for the benchmarks that are about many rows.
     progress
         Told each figure as it is found.
-    source
-        As for `house_prices`.
 
     Returns
     -------
@@ -318,52 +296,26 @@ def run_benchmarks(
     ConfigError
         If there is no such benchmark.
     """
-    for name in names or ():
+    for name in names:
         if name not in BENCHMARKS:
             raise ConfigError(f"unknown benchmark {name!r}; {nearest(name, list(BENCHMARKS))}")
-    case = house_prices(source)
     ratios = {}
     for name in names or BENCHMARKS:
         count = 1 if name == "memory_ratio" else rounds
         found = [BENCHMARKS[name](case, progress) for _ in range(count)]
         ratios[name] = statistics.median(found)
         progress(f"{name} {ratios[name]:.2f}  (rounds: {', '.join(f'{one:.2f}' for one in found)})")
-    return {"machine": machine(source), "ratios": ratios}
+    return {"machine": machine(), "ratios": ratios}
 
 
-def machine(source: Path | None) -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """What the figures were found on."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "data": "numbers in the shape of House Prices" if source is None else "House Prices",
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmarks named on the command line and print them, as JSON to a file too."""
-    parser = argparse.ArgumentParser(prog="python -m houseprice.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--source", type=Path, metavar="FOLDER", help="folder of train.csv and test.csv")
-    options = parser.parse_args(arguments)
-    result = run_benchmarks(options.names or None, lambda line: print(line, flush=True), source=options.source)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

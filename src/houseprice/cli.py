@@ -45,6 +45,10 @@ Set = Annotated[
 Seeds = Annotated[
     int | None, typer.Option("--seeds", metavar="N", min=1, help="Members of each fold, for all experiments.")
 ]
+Memory = Annotated[
+    int | None,
+    typer.Option("--memory", metavar="MB", min=1, help="Bound on the networks trained at one time: memory_mb."),
+]
 Experiments = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT]…", help="All of the file by default.")]
 Entry = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An ensemble or experiment.")]
 
@@ -123,12 +127,14 @@ def train(
     experiments: Experiments = None,
     seeds: Seeds = None,
     device: Device = "auto",
+    memory: Memory = None,
     overrides: Set = None,
     competition: Name = _NAME,
     root: Root = _ROOT,
     as_json: Json = False,
 ) -> None:
     """Cross-validate experiments. Interrupted, it goes on where it was."""
+    overrides = [*(overrides or ()), *([f"memory_mb={memory}"] if memory else ())]
     _evaluate(_plan(root, competition, overrides, device, seeds), experiments, as_json)
 
 
@@ -293,6 +299,29 @@ def reproduce(
     from houseprice import pipeline
 
     typer.echo(pipeline.reproduce(_open(root, competition), entry))
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RATIO]…", help="All by default.")] = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast the engine is, as ratios to the course's loop, scikit-learn and a plain matrix product."""
+    from houseprice import pipeline
+    from houseprice.bench import course_case, run_benchmarks
+    from houseprice.console import print_json, print_table
+    from houseprice.metrics import METRICS
+
+    plan = _plan(root, competition)
+    rules = plan.workspace.competition
+    case = course_case(pipeline.tables(plan), rules.ingest, METRICS[rules.metric])
+    result = run_benchmarks(names or (), case, plan.workspace.listener.say)
+    if as_json:
+        print_json(result)
+    else:
+        print_table(f"ratios on {result['machine']['processor']}", ("ratio", "value"), list(result["ratios"].items()))
 
 
 def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:

@@ -307,6 +307,8 @@ class Competition(Table):
     """The ensemble or experiment that a plain ``submit`` enters."""
     threads: Count = 2
     """Processor threads of torch and BLAS: fixed, because the last bits of a sum depend on how it is shared out."""
+    memory_mb: Count | None = None
+    """Bound on what the networks trained at one time may take beyond the data, 10⁶ bytes; by default what is fast."""
     ingest: Ingest = Ingest()
     folds: dict[str, Folds] = {"main": Folds()}
     features: dict[str, Features] = {"default": Features()}

@@ -9,6 +9,7 @@ from typing import Any
 from houseprice.artifacts import PACKAGE_FOLDER, PACKAGES, installed_version, source_hashes
 from houseprice.config import Competition, Sklearn
 from houseprice.errors import SubmissionError, listing
+from houseprice.machine import processor
 from houseprice.plan import Plan
 
 
@@ -60,20 +61,8 @@ def environment(plan: Plan) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: installed_version(name) for name in PACKAGES},
         },
-        "platform": {"system": platform.system(), "machine": platform.machine(), "processor": _processor()},
+        "platform": {"system": platform.system(), "machine": platform.machine(), "processor": processor()},
     }
-
-
-def _processor() -> str:
-    """The processor's model: sums of floats may differ between two of them in their last bits."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
 
 
 def check_import_paths(recorded: Competition, local: Competition, path: Path) -> None:

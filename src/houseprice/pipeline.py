@@ -11,8 +11,6 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 from houseprice.artifacts import Stage
 from houseprice.compete import leaderboard
 from houseprice.competition import competition_from_json
+from houseprice.config import Linear
 from houseprice.errors import SubmissionError, listing
 from houseprice.files import sha256_of, storing
+from houseprice.machine import git_state, peak_memory_mb
 from houseprice.manifest import check_import_paths, describe, differences, environment
 from houseprice.plan import Plan, Workspace, choose_device, ensemble_recipe
 
@@ -119,6 +119,7 @@ def train(plan: Plan, experiment: str) -> "Run":
                 METRICS[competition.metric],
                 device=workspace.device,
                 threads=competition.threads,
+                memory=competition.memory_mb and competition.memory_mb * 10**6,
                 finished=finished,
                 checkpoints=finished.folder,
                 on_progress=on_progress,
@@ -135,7 +136,31 @@ def train(plan: Plan, experiment: str) -> "Run":
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     finished.remove()
     _record(plan, stage, "run", experiment)
+    if isinstance(recipe, Linear):
+        _store_weights(workspace.store.place(stage) / "weights.safetensors", recipe, run)
+        if recipe.precision == "bfloat16":
+            _compare_precision(plan, experiment, run)
     return run
+
+
+def _store_weights(path: Path, recipe: Linear, run: "Run") -> None:
+    """Put the networks' weights beside the run, for programs that load no pickles."""
+    from houseprice.learn.checkpoint import save_weights
+
+    if not path.exists():
+        save_weights(path, recipe, {(member.fold, member.seed): member.weights for member in run.members})
+
+
+def _compare_precision(plan: Plan, experiment: str, run: "Run") -> None:
+    """Say what bfloat16 products cost: the run's score beside that of its float32 twin, which is trained if need be."""
+    competition = plan.workspace.competition
+    twin = competition.experiments[experiment].model_copy(update={"precision": "float32"})
+    of_twin = competition.model_copy(update={"experiments": {**competition.experiments, experiment: twin}})
+    exact = summarize_run(replace(plan, workspace=replace(plan.workspace, competition=of_twin)), experiment)["score"]
+    plan.workspace.listener.say(
+        f"train/{experiment}: out-of-fold {competition.metric} {run.score:.5f} with bfloat16 products, {exact:.5f} "
+        f"with float32: {run.score - exact:+.5f}"
+    )
 
 
 def ensemble(plan: Plan, entry: str) -> "Blend":
@@ -334,7 +359,7 @@ def _cached(
     store.save(
         stage,
         value,
-        {**summarize(value), "seconds": seconds, "peak_memory_mb": _peak_memory_mb()},
+        {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()},
         time.time_ns(),
     )
     plan.workspace.listener.say(f"{stage.slot}: done in {seconds:.1f} s")
@@ -352,7 +377,7 @@ def _record(plan: Plan, stage: Stage, kind: leaderboard.Kind, name: str, summary
         return
     summary = summary or plan.summary(stage)
     recipes = [competition.experiments[run] for run in competition.runs_of(name)]
-    commit, dirty = _git_state(workspace.root)
+    commit, dirty = git_state(workspace.root)
     row = leaderboard.Row(
         name=name,
         kind=kind,
@@ -373,26 +398,3 @@ def _record(plan: Plan, stage: Stage, kind: leaderboard.Kind, name: str, summary
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     leaderboard.record(workspace.board, row)
-
-
-def _git_state(root: Path) -> tuple[str | None, bool | None]:
-    """The commit of the project's folder and whether it has uncommitted changes; (None, None) outside of git."""
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(root), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
-    return commit, None if status is None else bool(status)
-
-
-def _peak_memory_mb() -> float:
-    """The largest resident set of this process so far, in 10⁶ bytes."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -200,6 +200,7 @@ class Plan:
             "experiment": recipe.model_dump(mode="json"),
             "metric": competition.metric,
             "threads": competition.threads,
+            "memory_mb": competition.memory_mb,
             "device": workspace.device if isinstance(recipe, Linear) else "cpu",
         }
         packages = (recipe.estimator.partition(".")[0],) if isinstance(recipe, Sklearn) else ()

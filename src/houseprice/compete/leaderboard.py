@@ -129,10 +129,9 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
-            with database:
-                _ensure_schema(database, path)
-                yield database
+        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database, database:
+            _ensure_schema(database, path)
+            yield database
     except (sqlite3.Error, OSError) as error:
         raise StorageError(
             f"{path}: leaderboard can't be used: {error}. Free some space or make its folder writable; a file that is "

@@ -13,7 +13,7 @@ from torch import Tensor
 from houseprice.config import MLP, Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
-from houseprice.learn.members import FittedMember, Health, Member, Streams, dropped_of_65536
+from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
 from houseprice.learn.network import Network, Parameters, hidden_layers, initial_weights, predict, weights_of
 
 MASK_STEPS = 8
@@ -94,9 +94,14 @@ class Batch:
     """Members that are trained as one tensor program, on rows of their own matrices."""
 
     def __init__(
-        self, members: Sequence[Member], matrices: dict[int, Tensor], device: torch.device, health: bool
+        self,
+        members: Sequence[Member],
+        matrices: dict[int, Tensor],
+        device: torch.device,
+        health: bool,
+        score: Score | None,
     ) -> None:
-        self.members, self.device = members, device
+        self.members, self.device, self.score = members, device, score
         self.recipe = recipe = members[0].recipe  # for what they share
         self.hidden, self.activation = hidden_layers(recipe)
         self.loss = loss_of(recipe)
@@ -118,6 +123,7 @@ class Batch:
         curve, layers = (len(members), recipe.epochs), len(self.hidden) + 1
         self.records = {
             "train": np.full(curve, np.nan), "valid": np.full(curve, np.nan),
+            "train_score": np.full(curve, np.nan), "valid_score": np.full(curve, np.nan),
             "norms": np.full((*curve, layers if health else 0), np.nan),
             "scales": np.full((*curve, layers if health else 0), np.nan),
             "best_loss": np.full(len(members), np.inf), "best_epoch": np.full(len(members), -1),
@@ -293,12 +299,18 @@ class Batch:
             if records["stopped"][m]:
                 continue
             if (epoch + 1) % recipe.curve_every == 0 or epoch + 1 == recipe.epochs:
-                losses = self._losses(m, self.matrices[m], member.data.y)
+                prediction = predict(self.averaged, m, self.matrices[m], recipe.outputs, self.activation)
+                losses = self._losses(prediction, member.data.y)
                 for name, rows in (("train", member.data.fit_rows), ("valid", member.data.valid_rows)):
                     records[name][m, epoch] = losses[rows].mean() if len(rows) else np.nan
+                if self.score:
+                    scores = self.score(member.data, self._as_float64(prediction))
+                    records["train_score"][m, epoch], records["valid_score"][m, epoch] = scores
             if recipe.patience is not None:
                 inner = member.split[1]
-                loss = self._losses(m, self.matrices[m][torch.from_numpy(inner)], member.data.y[inner]).mean()
+                X = self.matrices[m][torch.from_numpy(inner)]
+                prediction = predict(self.averaged, m, X, recipe.outputs, self.activation)
+                loss = self._losses(prediction, member.data.y[inner]).mean()
                 if loss < records["best_loss"][m]:
                     records["best_loss"][m], records["best_epoch"][m] = loss, epoch
                     for name, best in self.best.items():
@@ -306,18 +318,21 @@ class Batch:
                 records["stopped"][m] = epoch - records["best_epoch"][m] >= recipe.patience
             records["stopped"][m] |= not finite[m]
 
-    def _losses(self, m: int, X: Tensor, y: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The loss of each row, in evaluation mode."""
-        prediction = predict(self.averaged, m, X, self.recipe.outputs, self.activation)
+    def _losses(self, prediction: Tensor, y: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The loss of each row [row] of predictions [row, output]."""
         targets = torch.from_numpy(targets_of(self.recipe, y)).to(self.device)
         return self.loss.rows(prediction, targets).cpu().numpy().astype(np.float64)
+
+    def _as_float64(self, prediction: Tensor) -> NDArray[np.float64]:
+        """Predictions [row, output] as they are handed out: [row] where there is one output."""
+        values = prediction.cpu().numpy().astype(np.float64)
+        return values[:, 0] if self.recipe.outputs == 1 else values
 
     def _result(self, m: int) -> FittedMember:
         member, records, outputs = self.members[m], self.records, self.recipe.outputs
 
         def predictions(X: Tensor) -> NDArray[np.float64]:
-            values = predict(self.best, m, X, outputs, self.activation).cpu().numpy().astype(np.float64)
-            return values[:, 0] if outputs == 1 else values
+            return self._as_float64(predict(self.best, m, X, outputs, self.activation))
 
         return FittedMember(
             fold=member.data.fold,
@@ -326,6 +341,8 @@ class Batch:
             test_predictions=predictions(self.test_matrices[m]),
             train_losses=records["train"][m],
             valid_losses=records["valid"][m],
+            train_scores=records["train_score"][m],
+            valid_scores=records["valid_score"][m],
             weights=weights_of(self.best, m, self.columns[m], outputs),
             best_epoch=int(records["best_epoch"][m]) if self.recipe.patience else None,
             diverged_epoch=int(records["diverged"][m]) if records["diverged"][m] >= 0 else None,

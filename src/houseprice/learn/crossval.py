@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from houseprice.data.features import FeatureSet, Matrix
 from houseprice.data.tables import Tables
-from houseprice.errors import ConfigError, TrainingError, listing
+from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.metrics import Metric
@@ -77,6 +77,7 @@ def cross_validate(
     *,
     device: str = "cpu",
     threads: int = 1,
+    memory: int | None = None,
     finished: Finished | None = None,
     checkpoints: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -91,7 +92,7 @@ def cross_validate(
         The competition's data; ``fold_of_row`` is int64 [n_repeats, n_train].
     metric
         Gives the link scale on which predictions are averaged.
-    device, threads, finished, checkpoints, on_progress
+    device, threads, memory, finished, checkpoints, on_progress
         See `houseprice.learn.estimators.fit_members`.
 
     Raises
@@ -105,6 +106,18 @@ def cross_validate(
     target = metric.link(natural, f"column {tables.target.name!r} in train.csv")
     scales = _fitted_scales(name, recipe, natural, target, fold_of_row, _excluded(name, recipe, tables))
     folds = [scale.fold_data(features.of_fold(fold)) for fold, scale in enumerate(scales)]
+
+    def score(data: FoldData, predictions: Float) -> tuple[float, float]:
+        """A point of the learning curves; NaN where predictions are outside the metric's domain so early on."""
+        scale = scales[data.fold]
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                link = _to_link(predictions * scale.spread + scale.centre, recipe, metric, "")
+            except MetricError:
+                return np.nan, np.nan
+            train, valid = (metric.score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows))
+            return train, valid
+
     try:
         members = fit_members(
             recipe,
@@ -112,7 +125,9 @@ def cross_validate(
             {} if finished is None else finished,
             device=device,
             threads=threads,
+            memory=memory,
             checkpoints=checkpoints,
+            score=score,
             on_progress=on_progress,
         )
     except TrainingError as error:

@@ -2,23 +2,24 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from houseprice.config import Linear, Ridge, Sklearn
 from houseprice.errors import TrainingError, nearest
-from houseprice.learn.members import FittedMember, FoldData
+from houseprice.learn.members import FittedMember, FoldData, Score
+from houseprice.learn.network import Weights
 from houseprice.learn.training import train_members
 
 AnyRecipe = Linear | Ridge | Sklearn
+Float = NDArray[np.float64]
 Finished = MutableMapping[tuple[int, int], FittedMember]
-
-_NO_LOSSES = np.empty(0)
 
 
 def fit_members(
@@ -28,7 +29,9 @@ def fit_members(
     *,
     device: str,
     threads: int,
+    memory: int | None,
     checkpoints: Path | None,
+    score: Score | None,
     on_progress: Callable[[int, int], None],
 ) -> list[FittedMember]:
     """Fit a member for each fold and seed, of whatever kind the recipe is; ordered by fold, then seed.
@@ -45,8 +48,12 @@ def fit_members(
         Where networks are trained; the other kinds know the processor alone.
     threads
         How many processor threads share the work. The result does not depend on it.
+    memory
+        Bytes that the networks trained at one time may take, beyond the data.
     checkpoints
         A folder for the state of networks in training, from which an interrupted call goes on.
+    score
+        Gives the metric for the learning curves of networks.
     on_progress
         Called with the steps done and their total: epochs of a batch of networks, members of the other kinds.
 
@@ -66,16 +73,21 @@ def fit_members(
             seeds_of(recipe),
             device=device,
             threads=threads,
+            memory=memory,
             checkpoints=checkpoints,
+            score=score,
             on_epoch=on_progress,
         )
         finished.update({(member.fold, member.seed): member for member in fitted})
         return fitted
     fit = _fit_ridge if isinstance(recipe, Ridge) else _fit_sklearn
     waiting = [(fit, recipe, data, key[1]) for key, data in data_of.items() if key not in members]
-    for member in _in_threads(waiting, threads):
+
+    def keep(member: FittedMember) -> None:
         finished[member.fold, member.seed] = members[member.fold, member.seed] = member
         on_progress(len(members), len(data_of))
+
+    _in_threads(waiting, threads, keep)
     return [members[key] for key in data_of]
 
 
@@ -87,13 +99,16 @@ def seeds_of(recipe: AnyRecipe) -> range:
     return range(recipe.seeds if is_random else 1)
 
 
-def _in_threads(calls: Sequence[tuple[Any, ...]], threads: int) -> Iterator[FittedMember]:
-    """Results as they come; one member a thread, so that sums within it are never shared out and keep their bits."""
+def _in_threads(calls: Sequence[tuple[Any, ...]], threads: int, keep: Callable[[FittedMember], None]) -> None:
+    """Keep results as they come; one member a thread, so that sums within it are never shared out, whatever runs.
+
+    After an error or Ctrl-C, also one in ``keep``, no further member is begun.
+    """
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(*call) for call in calls]
         try:
             for job in as_completed(jobs):
-                yield job.result()
+                keep(job.result())
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -111,18 +126,11 @@ def _fit_ridge(recipe: Ridge, data: FoldData, seed: int) -> FittedMember:
     gram[np.diag_indices_from(gram)] += recipe.alpha
     weight = np.linalg.solve(gram, X.T @ (y - y_mean))
     bias = y_mean - X_mean @ weight
-    return FittedMember(
-        fold=data.fold,
-        seed=seed,
-        predictions=data.X @ weight + bias,
-        test_predictions=data.X_test @ weight + bias,
-        train_losses=_NO_LOSSES,
-        valid_losses=_NO_LOSSES,
-        weights={
-            "layers.0.weight": weight[None, :].astype(np.float32),
-            "layers.0.bias": np.array([bias], np.float32),
-        },
-    )
+    layer = {
+        "layers.0.weight": weight[None, :].astype(np.float32),
+        "layers.0.bias": np.array([bias], np.float32),
+    }
+    return _without_curves(data, seed, data.X @ weight + bias, data.X_test @ weight + bias, layer)
 
 
 def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
@@ -137,7 +145,15 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
         raise TrainingError(
             f"{recipe.estimator} failed on fold {data.fold}, seed {seed}: {error}. Mend its params."
         ) from error
-    return FittedMember(data.fold, seed, predictions[0], predictions[1], _NO_LOSSES, _NO_LOSSES, {})
+    return _without_curves(data, seed, predictions[0], predictions[1], {})
+
+
+def _without_curves(
+    data: FoldData, seed: int, predictions: Float, test_predictions: Float, weights: Weights
+) -> FittedMember:
+    """A member of a kind that has no epochs."""
+    none = np.empty(0)
+    return FittedMember(data.fold, seed, predictions, test_predictions, none, none, none, none, weights)
 
 
 def _create(recipe: Sklearn) -> Any:

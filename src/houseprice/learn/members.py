@@ -1,6 +1,6 @@
 """One member: what it is fitted on, which random streams are its own, and what became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,10 @@ class FoldData:
     """[n_test, n_columns]"""
 
 
+Score = Callable[[FoldData, NDArray[np.float64]], tuple[float, float]]
+"""Turns a member's predictions of all rows, on the fitted scale, into its metric over the fit and validation rows."""
+
+
 @dataclass(frozen=True)
 class Health:
     """How a member's gradients and activations fared (D2L §5.4), at the last step of every epoch."""
@@ -57,6 +61,10 @@ class FittedMember:
     train_losses: NDArray[np.float64]
     """[n_epochs], mean loss over the fit rows after each epoch, in evaluation mode; NaN: not asked for"""
     valid_losses: NDArray[np.float64]
+    """[n_epochs], the same over the validation rows"""
+    train_scores: NDArray[np.float64]
+    """[n_epochs], the competition's metric over the fit rows at the same epochs; NaN without a `Score`"""
+    valid_scores: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights
     """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_sequential`)"""

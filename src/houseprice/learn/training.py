@@ -22,10 +22,10 @@ from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
 from houseprice.errors import TrainingError, listing
 from houseprice.learn.batch import MASK_STEPS, Batch, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
-from houseprice.learn.members import FittedMember, FoldData, Health, Member
+from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
 from houseprice.learn.network import hidden_layers
 
-__all__ = ["FittedMember", "FoldData", "Health", "Member", "bfloat16_gap", "fit", "train_members"]
+__all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
 
 
 def train_members(
@@ -40,6 +40,7 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_every: int = 10,
     record_health: bool = False,
+    score: Score | None = None,
 ) -> list[FittedMember]:
     """Train every (fold, seed) of one recipe; results are ordered by fold, then seed.
 
@@ -60,6 +61,7 @@ def train_members(
         checkpoints=checkpoints,
         checkpoint_every=checkpoint_every,
         record_health=record_health,
+        score=score,
     )
     diverged = [
         f"{member} in epoch {one.diverged_epoch + 1}"
@@ -84,6 +86,7 @@ def fit(
     checkpoints: Path | None = None,
     checkpoint_every: int = 10,
     record_health: bool = False,
+    score: Score | None = None,
 ) -> list[FittedMember]:
     """Train any members, those of equal layer shapes as one tensor program.
 
@@ -100,8 +103,8 @@ def fit(
     on_epoch
         Called after each epoch of each batch with the epochs done and their total, over all batches.
     memory
-        Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large
-        as is fast.
+        Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large as is
+        fast on a processor, and as large as what is free allows on a CUDA device.
     checkpoints
         A folder for the state of unfinished batches. A call with the same members, data and batches takes up
         what it finds there, and ends with the bits that an undisturbed call ends with; then it clears what it
@@ -110,6 +113,8 @@ def fit(
         Epochs between two checkpoints of a batch.
     record_health
         Whether results have their `Health`.
+    score
+        Gives the metric for the learning curves; called from the threads that train.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def fit(
         torch.set_num_threads(1)  # a thread a batch: the products of one step are too small to be shared out
         torch.set_flush_denormal(True)  # of this thread alone: fading moments would slow it down
         with torch.inference_mode():
-            batch = Batch([members[i] for i in share], matrices, place, record_health)
+            batch = Batch([members[i] for i in share], matrices, place, record_health, score)
             fitted = batch.run(progress.advance, store, number)
         results.update(zip(share, fitted, strict=True))
 
@@ -152,17 +157,6 @@ def fit(
     if store:
         store.clear()
     return [results[i] for i in range(len(members))]
-
-
-def bfloat16_gap(
-    recipe: Linear | MLP, folds: Sequence[FoldData], seeds: Sequence[int], *, device: str = "cpu"
-) -> float:
-    """What bfloat16 products cost: the members' mean final validation loss, less that with float32."""
-    means = []
-    for precision in ("bfloat16", "float32"):
-        fitted = train_members(recipe.model_copy(update={"precision": precision}), folds, seeds, device=device)
-        means.append(float(np.mean([member.valid_losses[-1] for member in fitted])))
-    return means[0] - means[1]
 
 
 class _StoppedError(Exception):
@@ -207,18 +201,24 @@ _CACHE = 12 * 2**20
 """Bytes of parameters, gradients and moments that stay near a processor core from one step to the next."""
 
 
+_SHARE_OF_FREE = 0.8
+"""Of the memory that is free on a CUDA device; the rest is for its libraries."""
+
+
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
     """Group the members that can be one tensor program, and cut each group into batches.
 
     The members of a batch have the same recipe (but for `PER_MEMBER`) and as many steps an epoch. On a
-    processor a batch fits the cache, and there are enough for all threads; on a CUDA device it is the whole
-    group.
+    processor a batch fits the cache, and there are enough for all threads; on a CUDA device it is as much of
+    the group as fits.
     """
 
     def program(i: int) -> tuple[str, int]:
         apart = {*PER_MEMBER, *Experiment.model_fields}
         return members[i].recipe.model_dump_json(exclude=apart), steps_per_epoch(members[i])
 
+    if memory is None and device.type == "cuda":
+        memory = round(_SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
     shares: list[list[int]] = []
     for _, group in groupby(sorted(range(len(members)), key=program), program):
         indices = list(group)
