@@ -374,11 +374,11 @@ def test_an_edited_source_reruns_what_it_reaches_and_nothing_else(root: Path, tm
     helper.write_text(text.replace("_MAX_EXPONENT = 16", "_MAX_EXPONENT = 15"), encoding="utf-8")
     reasons = explained()
     assert reasons["tables"] == []
-    assert [reason.partition(":")[0] for reason in reasons["features/default-main"]] == [
+    assert [reason.partition(":")[0] for reason in reasons["features/default@main"]] == [
         "module houseprice.data.expressions"
     ]
     assert all(reasons[stage] for stage in ("train/ridge", "ensemble/ridge", "submit/ridge"))
-    assert ran() == ["features/default-main", "train/ridge", "ensemble/ridge", "submit/ridge"]
+    assert ran() == ["features/default@main", "train/ridge", "ensemble/ridge", "submit/ridge"]
     assert ran() == []
     toml = root / "data/tiny/competition.toml"
     toml.write_text(COMPETITION.replace("alpha = 2.0", "alpha = 3.0"), encoding="utf-8")

@@ -52,7 +52,7 @@ def fresh(tmp_path: Path) -> Path:
     return tmp_path / "fresh"
 
 
-ALL = ["tables", "features/default-main", "train/ridge", "train/mlp", "train/tree", "ensemble/blend", "submit/blend"]
+ALL = ["tables", "features/default@main", "train/ridge", "train/mlp", "train/tree", "ensemble/blend", "submit/blend"]
 
 
 # what runs, and what does not -------------------------------------------------------------------------------
@@ -62,9 +62,9 @@ def test_every_stage_brings_what_it_needs_and_nothing_else(fresh: Path) -> None:
     ear = Ear()
     plan = open_plan(fresh, ear)
     pipeline.features(plan, "linear")
-    assert ear.ran == ["tables", "features/together-main"]
+    assert ear.ran == ["tables", "features/together@main"]
     pipeline.train(plan, "tree")
-    assert ear.ran[2:] == ["features/default-main", "train/tree"]
+    assert ear.ran[2:] == ["features/default@main", "train/tree"]
     pipeline.ensemble(plan, "blend")
     assert ear.ran[4:] == ["train/ridge", "train/mlp", "ensemble/blend"]
     pipeline.submit(plan, "blend")
@@ -101,7 +101,7 @@ def test_a_changed_key_reruns_what_reads_it(root: Path) -> None:
         answer["stage"]: answer["reasons"] for answer in pipeline.explain(open_plan(root, None, overrides), "blend")
     }
     assert answers["train/tree"] == ["key experiment.params.max_depth: 3 → 2"]
-    assert answers["tables"] == answers["features/default-main"] == answers["train/ridge"] == []
+    assert answers["tables"] == answers["features/default@main"] == answers["train/ridge"] == []
     assert [reason.partition(":")[0] for reason in answers["ensemble/blend"]] == ["input run tree"]
     assert submit(root, overrides=overrides) == ["train/tree", "ensemble/blend", "submit/blend"]
     assert submit(root) == []  # what was computed before still lies there
@@ -124,7 +124,7 @@ def test_an_installed_version_is_a_reason(root: Path, monkeypatch: pytest.Monkey
     assert reasons == [f"version of {name}: {installed_version(name)} → absent" for name in ("torch", "scikit-learn")]
 
 
-@pytest.mark.parametrize("slot", ["tables", "features-default-main", "train-mlp", "ensemble-blend", "submit-blend"])
+@pytest.mark.parametrize("slot", ["tables", "features-default@main", "train-mlp", "ensemble-blend", "submit-blend"])
 def test_an_artifact_that_vanished_is_computed_again_where_it_is_needed(root: Path, slot: str) -> None:
     """The CSV is gone too, so that something must be written; its bytes are the same."""
     (artifact,) = (root / "data" / "tiny" / "artifacts").glob(f"{slot}-????????????????")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from houseprice.errors import ConfigError, nearest
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -320,7 +320,7 @@ class Competition(Table):
     def _names_fit_a_file_name(cls, tables: dict[str, Any]) -> dict[str, Any]:
         for name in tables:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"name {name!r}: use letters, digits, '.', '_' and '-', at most 64 of them")
+                raise ValueError(f"name {name!r}: use letters, digits, '_' and '-', at most 64 of them")
         return tables
 
     @model_validator(mode="after")

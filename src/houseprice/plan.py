@@ -188,7 +188,7 @@ class Plan:
             "folds": competition.folds[recipe.folds].model_dump(mode="json"),
             "ingest": competition.ingest.model_dump(mode="json", include={"none_columns", "none_label"}),
         }
-        slot = f"features/{recipe.features}-{recipe.folds}"
+        slot = f"features/{recipe.features}@{recipe.folds}"
         modules = ("houseprice.data.features", "houseprice.data.folds")
         return Stage(slot, {"tables": self.tables().fingerprint}, config, modules)
 

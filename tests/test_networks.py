@@ -1,0 +1,80 @@
+"""Networks through the pipeline: killed and resumed, stored, bounded, compared, and their curves."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from competitions import Ear, command, entry_of, environment, open_plan, submit, write_competition
+from houseprice import pipeline
+from houseprice.learn.checkpoint import load_weights
+from houseprice.learn.network import as_sequential
+
+LONG = "mlp.epochs=300"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_competition(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def test_a_process_killed_while_it_trains_goes_on_and_ends_with_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    write_competition(tmp_path / "undisturbed")
+    submit(tmp_path / "undisturbed", "mlp", overrides=(LONG,))
+    artifacts = root / "data" / "tiny" / "artifacts"
+    process = subprocess.Popen(command(root, "submit", "mlp", "--set", LONG), env=environment())
+    while not list(artifacts.glob("members-*/*.safetensors")) and process.poll() is None:
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not entry_of(root, "mlp").exists()
+    ear = Ear()
+    submit(root, "mlp", overrides=(LONG,), ear=ear)
+    first_report, total = ear.reports["train/mlp"][0]
+    assert 1 < first_report < total  # it went on from a checkpoint
+    assert entry_of(root, "mlp").read_bytes() == entry_of(tmp_path / "undisturbed", "mlp").read_bytes()
+
+
+def test_stored_weights_make_a_plain_network_with_the_same_predictions(root: Path) -> None:
+    plan = open_plan(root)
+    run, matrices = pipeline.train(plan, "mlp"), pipeline.features(plan, "mlp")
+    recipe, weights = load_weights(plan.workspace.store.place(plan.run("mlp")) / "weights.safetensors")
+    assert recipe == plan.workspace.competition.experiments["mlp"]
+    for member in run.members:
+        network = as_sequential(recipe, weights[member.fold, member.seed])
+        X = torch.from_numpy(matrices.of_fold(member.fold).X)
+        with torch.no_grad():
+            np.testing.assert_allclose(network(X)[:, 0], member.predictions, atol=1e-5)
+
+
+def test_curves_end_at_the_members_own_scores(root: Path) -> None:
+    """One seed a fold: the last point of a member's curve is the score of its fold."""
+    run = pipeline.train(open_plan(root, seeds=1), "mlp")
+    for member in run.members:
+        assert np.isfinite(member.train_scores).all()
+        assert member.valid_scores[-1] == pytest.approx(run.fold_scores[member.fold], rel=1e-6)
+        assert member.train_scores[-1] == pytest.approx(run.train_scores[member.fold], rel=1e-6)
+
+
+def test_what_bfloat16_products_cost_is_said(root: Path) -> None:
+    ear = Ear()
+    plan = open_plan(root, ear, ("mlp.precision=bfloat16",))
+    run = pipeline.train(plan, "mlp")
+    exact = pipeline.train(open_plan(root), "mlp")
+    (said,) = [line for line in ear.lines if "with bfloat16 products" in line]
+    assert (
+        f"{run.score:.5f} with bfloat16 products, {exact.score:.5f} with float32: {run.score - exact.score:+.5f}"
+        in said
+    )
+
+
+def test_a_memory_bound_is_recorded_and_changes_no_member(root: Path) -> None:
+    bounded = pipeline.train(open_plan(root, overrides=("memory_mb=1",)), "mlp")
+    free = pipeline.train(open_plan(root), "mlp")
+    np.testing.assert_allclose(bounded.oof, free.oof, atol=1e-5)
+    assert open_plan(root, overrides=("memory_mb=1",)).run("mlp").components["key memory_mb"] == "1"
