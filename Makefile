@@ -50,8 +50,8 @@ leaderboard: setup  ## show all runs, ensembles and entries
 explain: setup  ## say which stages would run, and why (ENTRY=)
 	$(HOUSEPRICE) explain $(ON) $(ENTRY)
 
-reproduce: setup  ## rebuild an entry and compare its bytes (ENTRY=submissions/…/name.csv)
-	$(HOUSEPRICE) reproduce $(ON) $(or $(ENTRY),submissions/$(COMPETITION)/default.csv)
+reproduce: setup  ## rebuild an entry and compare its bytes (ENTRY=)
+	$(HOUSEPRICE) reproduce $(ON) $(ENTRY)
 
 bench: $(SOURCED)  ## measure the engine's speed, as ratios
 	$(HOUSEPRICE) bench $(ON)

@@ -27,7 +27,7 @@ class Spy:
     fits: ClassVar[list[frozenset[int]]] = []
     lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, answer: float = 1.0, fail_on_fold_of: int = -1) -> None:
+    def __init__(self, answer: float | str = 1.0, fail_on_fold_of: int = -1) -> None:
         self.answer, self.fail_on_fold_of = answer, fail_on_fold_of
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Spy:
         return self
 
     def predict(self, X: NDArray[np.float32]) -> Float:
-        return np.array([0.0 if row in self.seen else self.answer for row in X[:, 0].astype(int)])
+        return np.array([0.0 if row in self.seen else float(self.answer) for row in X[:, 0].astype(int)])
 
 
 class Draw(Spy):

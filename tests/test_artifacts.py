@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 
 from competitions import copy_package, environment, files_no_larger_than
-from houseprice.artifacts import ArtifactStore, MemberFolder, Stage, source_hashes
+from houseprice.artifacts import (
+    ArtifactStore,
+    MemberFolder,
+    Stage,
+    installed_version,
+    source_hashes,
+    version_of_import,
+)
 from houseprice.errors import StorageError
 
 FEATURES = "houseprice.data.features"
@@ -375,3 +382,16 @@ def test_a_member_that_cannot_be_written_leaves_nothing(members: MemberFolder) -
         members[1, 0] = np.arange(5000.0)
     assert dict(members) == {(0, 0): "whole"}
     assert len(list(members.folder.iterdir())) == 1
+
+
+def test_the_version_of_an_estimator_is_that_of_its_distribution_or_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert version_of_import("sklearn") == f"scikit-learn {installed_version('scikit-learn')}"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = set()
+    for source in ("x = 1", "x = 2"):
+        (tmp_path / "estimators_of_my_own.py").write_text(source, encoding="utf-8")
+        version_of_import.cache_clear()
+        seen.add(version_of_import("estimators_of_my_own"))
+    assert len(seen) == 2

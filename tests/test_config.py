@@ -24,6 +24,12 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "number for a list": ("hidden = [8]", "hidden = 8", ("experiments.mlp.hidden", "list", "it is 8")),
     "number for text": ('id = "Id"', "id = 1", ("id", "string", "it is 1")),
     "number for a table": ('[experiments.ridge]\nkind = "ridge"', "[experiments]\nridge = 1", ("ridge", "table", "1")),
+    "loss of classes": ("epochs = 2", 'loss = "cross_entropy"', ("experiments.mlp.loss", "is of classes", "numbers")),
+    "no finite parameter": (
+        '[experiments.ridge]\nkind = "ridge"',
+        '[experiments.ridge]\nkind = "sklearn"\nestimator = "a.B"\nparams = { tol = -inf }',
+        ("experiments.ridge.params", "use finite numbers"),
+    ),
     "too small": ("k = 4", "k = 1", ("folds.main.k", "greater than or equal to 2", "it is 1")),
     "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
     "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),

@@ -25,6 +25,7 @@ from houseprice import pipeline
 from houseprice.artifacts import installed_version
 from houseprice.compete import leaderboard
 from houseprice.errors import DataError, StorageError
+from houseprice.plan import open_workspace
 from spies import CountedTree
 
 
@@ -84,22 +85,21 @@ def test_a_second_time_nothing_runs_and_nothing_is_written(root: Path) -> None:
 
 
 def test_the_stages_of_an_entry_are_up_to_date_afterwards(root: Path) -> None:
-    answers = pipeline.explain(open_plan(root), "blend")
+    answers = pipeline.explain(open_plan(root).workspace, "blend")
     assert answers == [{"stage": stage, "runs": False, "reasons": []} for stage in ALL]
 
 
 def test_a_fresh_project_is_explained_without_being_computed(fresh: Path) -> None:
     ear = Ear()
-    answers = pipeline.explain(open_plan(fresh, ear), "blend")
+    answers = pipeline.explain(open_plan(fresh, ear).workspace, "blend")
     assert answers == [{"stage": stage, "runs": True, "reasons": ["no artifact yet"]} for stage in ALL]
     assert ear.ran == []
 
 
 def test_a_changed_key_reruns_what_reads_it(root: Path) -> None:
     overrides = ("tree.params.max_depth=2",)
-    answers = {
-        answer["stage"]: answer["reasons"] for answer in pipeline.explain(open_plan(root, None, overrides), "blend")
-    }
+    workspace = open_plan(root, None, overrides).workspace
+    answers = {answer["stage"]: answer["reasons"] for answer in pipeline.explain(workspace, "blend")}
     assert answers["train/tree"] == ["key experiment.params.max_depth: 3 → 2"]
     assert answers["tables"] == answers["features/default@main"] == answers["train/ridge"] == []
     assert [reason.partition(":")[0] for reason in answers["ensemble/blend"]] == ["input run tree"]
@@ -113,14 +113,14 @@ def test_a_changed_raw_file_is_named_and_reruns_everything(root: Path) -> None:
     ear = Ear()
     plan = open_plan(root, ear)
     assert any("its files are not those that provenance.json records" in line for line in ear.lines)
-    reasons = pipeline.explain(plan, "blend")[0]["reasons"]
+    reasons = pipeline.explain(plan.workspace, "blend")[0]["reasons"]
     assert [reason.partition(":")[0] for reason in reasons] == ["input train.csv", "input test.csv"]
     assert submit(root) == ALL
 
 
 def test_an_installed_version_is_a_reason(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("houseprice.artifacts.PACKAGES", ("numpy", "pandas"))
-    reasons = pipeline.explain(open_plan(root), "blend")[0]["reasons"]
+    reasons = pipeline.explain(open_plan(root).workspace, "blend")[0]["reasons"]
     assert reasons == [f"version of {name}: {installed_version(name)} → absent" for name in ("torch", "scikit-learn")]
 
 
@@ -237,3 +237,18 @@ def test_two_processes_at_once_both_end_with_the_entry(fresh: Path, original: Pa
     assert entry_of(fresh).read_bytes() == entry_of(original).read_bytes()
     assert submit(fresh) == []
     assert len(leaderboard.rows(fresh / "data" / "tiny" / "leaderboard.db")) == 5
+
+
+def test_explaining_brings_nothing(tmp_path: Path) -> None:
+    folder = write_competition(tmp_path)
+    shutil.rmtree(folder / "raw")
+    (answer,) = pipeline.explain(open_workspace(tmp_path, "tiny"), "blend")
+    assert (answer["stage"], answer["runs"]) == ("ingest", True)
+    assert not (folder / "raw").exists()
+
+
+def test_a_lost_entry_is_explained(root: Path) -> None:
+    entry_of(root).unlink()
+    answer = pipeline.explain(open_plan(root).workspace, "blend")[-1]
+    assert (answer["stage"], answer["runs"]) == ("submit/blend", True)
+    assert "blend.csv is not there" in answer["reasons"][0]

@@ -59,9 +59,9 @@ def test_a_manifest_says_all_that_the_entry_depends_on(root: Path) -> None:
     assert manifest["raw_sha256"] == plan.raw
     assert set(manifest["weights"]) == set(manifest["runs"]) == {"ridge", "mlp", "tree"}
     assert sum(manifest["weights"].values()) == pytest.approx(1)
-    assert manifest["runs"]["mlp"]["seeds"] == 2
+    assert manifest["runs"]["mlp"]["seeds"] == [0, 1]
     assert manifest["runs"]["mlp"]["fingerprint"] == plan.run("mlp").fingerprint
-    assert (manifest["threads"], manifest["dtype"], manifest["device"]) == (2, "float32", "cpu")
+    assert (manifest["threads"], manifest["runs"]["mlp"]["dtype"], manifest["device"]) == (2, "float32", "cpu")
     assert {"python", "torch", "numpy", "pandas", "scikit-learn"} <= set(manifest["versions"])
     assert {"system", "machine", "processor"} == set(manifest["platform"])
     assert manifest["score"]["score"] == plan.summary(plan.blend("blend"))["score"]

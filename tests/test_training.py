@@ -504,13 +504,19 @@ def test_a_checkpoint_serves_its_own_training_alone(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.safetensors"))  # that of the interrupted one, untouched
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named_and_the_batch_begins_anew(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_members(mlp(), [fold()], [0], on_epoch=Interruption(9), checkpoints=tmp_path, checkpoint_every=1)
     (path,) = tmp_path.glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(StorageError, match=f"{path.name}: can't be read"):
-        train_members(mlp(), [fold()], [0], checkpoints=tmp_path)
+    with pytest.warns(UserWarning, match=f"{path.name}: can't be read"):
+        (fitted,) = train_members(mlp(), [fold()], [0], checkpoints=tmp_path)
+    assert_same_bits(fitted, train_members(mlp(), [fold()], [0])[0])
+
+
+def test_running_out_of_memory_names_the_way_out() -> None:
+    with pytest.raises(TrainingError, match=r"out of memory with 1 members at a time: .* Lower batch_size or hidden"):
+        train_members(mlp(batch_size=2**33, dropout=0.5), [fold()], [0])
 
 
 @pytest.mark.parametrize("settings", [{"activation": "prelu"}, {"loss": "cross_entropy", "classes": 3}], ids=str)

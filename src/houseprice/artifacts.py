@@ -7,10 +7,12 @@ so that an edited helper returns a stale value.
 
 import ast
 import hashlib
+import importlib.util
 import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ class Stage:
     modules
         The modules that do its work: ``houseprice.data.features``.
     packages
-        Installed packages whose version matters, beside those of every stage.
+        Importable packages or modules of others whose code matters, beside `PACKAGES`.
     """
 
     slot: str
@@ -55,7 +57,9 @@ class Stage:
         flat = {f"input {name}": digest for name, digest in self.inputs.items()}
         flat |= {f"key {name}": json.dumps(value) for name, value in _flatten(self.config)}
         flat |= {f"module {name}": digest for name, digest in source_hashes(self.modules).items()}
-        flat |= {f"version of {name}": installed_version(name) for name in (*PACKAGES, *self.packages)}
+        flat |= {"version of python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+        flat |= {f"version of {name}": installed_version(name) for name in PACKAGES}
+        flat |= {f"version of {name}": version_of_import(name) for name in self.packages}
         return flat
 
     @cached_property
@@ -71,6 +75,19 @@ def installed_version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "absent"
+
+
+@lru_cache
+def version_of_import(name: str) -> str:
+    """Version of what a top-level import brings: of its distribution, or the SHA-256 of a module of the user's own."""
+    if distributions := metadata.packages_distributions().get(name):
+        return ", ".join(f"{each} {installed_version(each)}" for each in sorted(set(distributions)))
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        return "absent"
+    folder = Path(found.origin).parent
+    files = sorted(folder.rglob("*.py")) if found.submodule_search_locations else [Path(found.origin)]
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
 def source_hashes(modules: Sequence[str], folder: Path = PACKAGE_FOLDER) -> dict[str, str]:

@@ -3,6 +3,7 @@
 `houseprice.competition` reads the file into them.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from houseprice.errors import ConfigError, nearest
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -175,7 +176,7 @@ class Linear(Experiment):
 
     kind: Literal["linear"]
     loss: LossName = "squared"
-    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.network.Loss`)."""
+    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.functions.Loss`)."""
     huber_delta: Positive = 1.0
     """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -248,7 +249,7 @@ class MLP(Linear):
     hidden: tuple[Count, ...] = (256, 256)
     """Width of each hidden layer; none at all makes the model linear."""
     activation: ActivationName = "relu"
-    """Behind each hidden layer (`houseprice.learn.network.ACTIVATIONS`; D2L §5.1)."""
+    """Behind each hidden layer (`houseprice.learn.functions.ACTIVATIONS`; D2L §5.1)."""
     dropout: Rate | tuple[Rate, ...] = 0.0
     """One rate for all hidden layers, or one for each (D2L §5.6)."""
 
@@ -282,6 +283,16 @@ class Sklearn(Experiment):
     kind: Literal["sklearn"]
     estimator: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
     params: dict[str, Any] = {}
+
+    @field_validator("params")
+    @classmethod
+    def _json_can_hold_it(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """What a manifest can't record would not be reproduced."""
+        try:
+            json.dumps(params, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{error}: use finite numbers, text, booleans, lists and tables") from error
+        return params
 
 
 AnyExperiment = Annotated[Linear | MLP | Ridge | Sklearn, Field(discriminator="kind")]
@@ -319,7 +330,7 @@ class Competition(Table):
     @classmethod
     def _names_fit_a_file_name(cls, tables: dict[str, Any]) -> dict[str, Any]:
         for name in tables:
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise ValueError(f"name {name!r}: use letters, digits, '_' and '-', at most 64 of them")
         return tables
 
@@ -330,6 +341,8 @@ class Competition(Table):
         for name, experiment in self.experiments.items():
             _known(experiment.features, self.features, f"experiments.{name}.features")
             _known(experiment.folds, self.folds, f"experiments.{name}.folds")
+            if "cross_entropy" in (loss := getattr(experiment, "loss", "")):
+                raise ValueError(f"experiments.{name}.loss: {loss} is of classes; task {self.task} has numbers")
         for name, ensemble in self.ensembles.items():
             if name in self.experiments:
                 raise ValueError(f"ensembles.{name}: an experiment has this name already")

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from houseprice.artifacts import PACKAGE_FOLDER, PACKAGES, installed_version, source_hashes
+from houseprice.artifacts import PACKAGE_FOLDER, PACKAGES, installed_version, source_hashes, version_of_import
 from houseprice.config import Competition, Sklearn
 from houseprice.errors import SubmissionError, listing
 from houseprice.machine import processor
@@ -27,10 +27,13 @@ def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
     """
     competition = plan.workspace.competition
     blend = plan.summary(plan.blend(entry))
-    runs = {
-        name: {**scores, "seeds": competition.experiments[name].seeds, "fingerprint": plan.run(name).fingerprint}
-        for name, scores in blend["runs"].items()
-    }
+    runs = {}
+    for name, scores in blend["runs"].items():
+        recipe = competition.experiments[name]
+        folds = competition.folds[recipe.folds]
+        seeds = list(range(scores["members"] // (folds.k * folds.repeats)))
+        dtype = getattr(recipe, "precision", "float32")
+        runs[name] = {**scores, "seeds": seeds, "dtype": dtype, "fingerprint": plan.run(name).fingerprint}
     return {
         "entry": entry,
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -48,6 +51,9 @@ def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
 def environment(plan: Plan) -> dict[str, Any]:
     """What a rebuilt entry is compared on: raw files, competition file, source, machine, versions."""
     competition = plan.workspace.competition
+    imports = {
+        recipe.estimator.partition(".")[0] for recipe in competition.experiments.values() if isinstance(recipe, Sklearn)
+    }
     files = sorted(path.relative_to(PACKAGE_FOLDER.parent) for path in PACKAGE_FOLDER.rglob("*.py"))
     source = source_hashes([".".join(path.with_suffix("").parts) for path in files])
     return {
@@ -55,11 +61,11 @@ def environment(plan: Plan) -> dict[str, Any]:
         "competition_sha256": hashlib.sha256(competition.model_dump_json().encode()).hexdigest(),
         "package_sha256": hashlib.sha256(json.dumps(source).encode()).hexdigest(),
         "threads": competition.threads,
-        "dtype": "float32",
         "device": plan.workspace.device,
         "versions": {
             "python": platform.python_version(),
-            **{name: installed_version(name) for name in PACKAGES},
+            **{name: installed_version(name) for name in (*PACKAGES, "scipy")},
+            **{f"import {name}": version_of_import(name) for name in sorted(imports - {"sklearn"})},
         },
         "platform": {"system": platform.system(), "machine": platform.machine(), "processor": processor()},
     }

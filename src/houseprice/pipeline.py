@@ -136,30 +136,33 @@ def train(plan: Plan, experiment: str) -> "Run":
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     finished.remove()
     _record(plan, stage, "run", experiment)
-    if isinstance(recipe, Linear):
-        _store_weights(workspace.store.place(stage) / "weights.safetensors", recipe, run)
-        if recipe.precision == "bfloat16":
-            _compare_precision(plan, experiment, run)
+    if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
+        from houseprice.learn.checkpoint import save_weights
+
+        weights = {(member.fold, member.seed): member.weights for member in run.members}
+        save_weights(_weights_path(plan, stage), recipe, weights)
     return run
 
 
-def _store_weights(path: Path, recipe: Linear, run: "Run") -> None:
-    """Put the networks' weights beside the run, for programs that load no pickles."""
-    from houseprice.learn.checkpoint import save_weights
-
-    if not path.exists():
-        save_weights(path, recipe, {(member.fold, member.seed): member.weights for member in run.members})
+def _weights_path(plan: Plan, stage: Stage) -> Path:
+    """Where the networks of a run lie beside it, for programs that load no pickles."""
+    return plan.workspace.store.place(stage) / "weights.safetensors"
 
 
-def _compare_precision(plan: Plan, experiment: str, run: "Run") -> None:
+def _compare_precision(plan: Plan, experiment: str) -> None:
     """Say what bfloat16 products cost: the run's score beside that of its float32 twin, which is trained if need be."""
     competition = plan.workspace.competition
     twin = competition.experiments[experiment].model_copy(update={"precision": "float32"})
-    of_twin = competition.model_copy(update={"experiments": {**competition.experiments, experiment: twin}})
-    exact = summarize_run(replace(plan, workspace=replace(plan.workspace, competition=of_twin)), experiment)["score"]
+    with_twin = replace(
+        plan.workspace,
+        competition=competition.model_copy(update={"experiments": {**competition.experiments, experiment: twin}}),
+        overrides=(*plan.workspace.overrides, f"{experiment}.precision=float32"),
+    )
+    score = plan.summary(plan.run(experiment))["score"]
+    exact = summarize_run(replace(plan, workspace=with_twin), experiment)["score"]
     plan.workspace.listener.say(
-        f"train/{experiment}: out-of-fold {competition.metric} {run.score:.5f} with bfloat16 products, {exact:.5f} "
-        f"with float32: {run.score - exact:+.5f}"
+        f"train/{experiment}: out-of-fold {competition.metric} {score:.5f} with bfloat16 products, {exact:.5f} "
+        f"with float32: {score - exact:+.5f}"
     )
 
 
@@ -198,9 +201,13 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
 def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
     """What is known of an experiment's run, without loading it: scores, sizes, seconds. It is trained if need be."""
     stage = plan.run(experiment)
-    if not plan.workspace.store.find(stage):
+    recipe = plan.workspace.competition.experiments[experiment]
+    lacks_weights = isinstance(recipe, Linear) and not _weights_path(plan, stage).exists()
+    if lacks_weights or not plan.workspace.store.find(stage):
         train(plan, experiment)
     _record(plan, stage, "run", experiment)
+    if isinstance(recipe, Linear) and recipe.precision == "bfloat16":
+        _compare_precision(plan, experiment)
     return plan.summary(stage)
 
 
@@ -285,15 +292,25 @@ def _stands(plan: Plan, entry: str, path: Path) -> bool:
     return bool(manifest.get("fingerprint") == stage.fingerprint)
 
 
-def explain(plan: Plan, entry: str) -> list[dict[str, Any]]:
-    """Why each stage behind an entry would run, or that it is up to date.
+def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
+    """Why each stage behind an entry would run, or that it is up to date. Brings nothing and writes nothing.
 
     Returns
     -------
     list of dict
         ``stage``, ``runs`` (bool) and ``reasons``, a list of ``what: old → new``.
     """
-    reasons = {stage.slot: plan.workspace.store.why(stage) for stage in plan.behind(entry)}
+    recorded = _recorded(workspace.raw)
+    if recorded is None:
+        reason = (
+            "no raw files, or not those that provenance.json records; the stages behind it are known once it has run"
+        )
+        return [{"stage": "ingest", "runs": True, "reasons": [reason]}]
+    plan = Plan(workspace, *recorded)
+    reasons = {stage.slot: workspace.store.why(stage) for stage in plan.behind(entry)}
+    path = workspace.entry_path(entry)
+    if not any(reasons.values()) and not _stands(plan, entry, path):
+        reasons[plan.entry(entry).slot] = [f"{path} is not there, or is not what this stage wrote"]
     return [{"stage": slot, "runs": bool(why), "reasons": why} for slot, why in reasons.items()]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from houseprice.artifacts import ArtifactStore, Stage
 from houseprice.competition import load_competition
-from houseprice.config import Competition, Ensemble, Linear, Sklearn
+from houseprice.config import NAME, Competition, Ensemble, Linear, Sklearn
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
 
 
@@ -115,6 +115,8 @@ def open_workspace(
     TrainingError
         If ``cuda`` is asked for and absent.
     """
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"--competition {name!r}: a name has letters, digits, '_' and '-', at most 64 of them")
     path = root / "data" / name / "competition.toml"
     competition = load_competition(path, overrides)
     if seeds is not None:
@@ -196,13 +198,13 @@ class Plan:
         """The run of an experiment."""
         workspace, competition = self.workspace, self.workspace.competition
         recipe = competition.experiments[experiment]
-        config = {
+        config: dict[str, Any] = {
             "experiment": recipe.model_dump(mode="json"),
             "metric": competition.metric,
             "threads": competition.threads,
-            "memory_mb": competition.memory_mb,
-            "device": workspace.device if isinstance(recipe, Linear) else "cpu",
         }
+        if isinstance(recipe, Linear):
+            config |= {"device": workspace.device, "memory_mb": competition.memory_mb}
         packages = (recipe.estimator.partition(".")[0],) if isinstance(recipe, Sklearn) else ()
         inputs = {"features": self.features(experiment).fingerprint}
         return Stage(f"train/{experiment}", inputs, config, ("houseprice.learn.crossval",), packages)

@@ -109,7 +109,10 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
     ]
     for column in named:
         if column not in frame:
-            raise ConfigError(f"features: no column {column!r} in {name}; {nearest(column, list(frame.columns))}")
+            raise ConfigError(
+                f"features: no column {column!r} in {name}, or it is empty or constant there; "
+                f"{nearest(column, list(frame.columns))}"
+            )
     if recipe.none_is_missing:
         for column in frame.columns.intersection(list(ingest.none_columns)):
             frame[column] = frame[column].replace(ingest.none_label, np.nan)

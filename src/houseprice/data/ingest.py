@@ -82,7 +82,8 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
         if raw.exists():
             shutil.rmtree(replaced, ignore_errors=True)
         else:
-            replaced.rename(raw)
+            with storing(raw):
+                replaced.rename(raw)
     if source is not None:
         provenance = _store(raw, "local", source.resolve().name, _read_folder(source), competition, say)
     elif any((raw / name).exists() for name in FILES):
@@ -125,7 +126,7 @@ def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
     if SAMPLE not in lying:
         write_atomically(raw / SAMPLE, lambda file: file.write(files[SAMPLE]))
     path = raw / "provenance.json"
-    found = _provenance("local", "found in raw/", files, competition)
+    found = _provenance("local", "found in raw/", files)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         recorded = Provenance(document["source"], document["origin"], document["files"])
@@ -145,7 +146,7 @@ def _store(
 ) -> Provenance:
     """Check new files, then put them in the place of ``raw/`` as a whole; what else lies there is kept."""
     files = _completed(files, competition, say)
-    provenance = _provenance(source, origin, files, competition)
+    provenance = _provenance(source, origin, files)
     new = {**files, "provenance.json": _as_json(provenance).encode()}
     old = {name: (raw / name).read_bytes() for name in new if (raw / name).is_file()}
     if old == new:
@@ -164,7 +165,11 @@ def _store(
             replaced = raw.with_name("raw.replaced")
             if raw.exists():
                 raw.rename(replaced)
-            staged.rename(raw)
+            try:
+                staged.rename(raw)
+            except OSError:
+                replaced.rename(raw)
+                raise
             shutil.rmtree(replaced, ignore_errors=True)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
@@ -187,14 +192,19 @@ def _completed(files: Mapping[str, bytes], competition: Competition, say: Say) -
     return {**files, SAMPLE: text.getvalue().encode()}
 
 
-def _provenance(source: Source, origin: str, files: Mapping[str, bytes], competition: Competition) -> Provenance:
+def _provenance(source: Source, origin: str, files: Mapping[str, bytes]) -> Provenance:
     """Describe files; those of a folder are the built-in sample if their houses are, however they came there."""
-    if source == "local" and competition.ingest.sample and files["train.csv"] == sample_files()["train.csv"].encode():
+    if source == "local" and _text_of(files["train.csv"]) == sample_files()["train.csv"]:
         source = "sample"
     sizes_and_sums = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
     }
     return Provenance(source, origin, sizes_and_sums)
+
+
+def _text_of(data: bytes) -> str:
+    """A file's text, however it was saved again: without byte order mark, with ``\\n`` line ends."""
+    return data.decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def _as_json(provenance: Provenance) -> str:

@@ -5,6 +5,7 @@ Both are safetensors files with a JSON header: loading one runs no code, unlike 
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -58,7 +59,7 @@ def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weight
             fold, seed, parameter = name.split(".", 2)
             key = int(fold.removeprefix("fold")), int(seed.removeprefix("seed"))
             weights.setdefault(key, {})[parameter] = value
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path}: holds no weights of this program ({error}); train again") from error
     return recipe, weights
 
@@ -106,8 +107,16 @@ class Checkpoints:
         _write(self._path(batch), arrays, header)
 
     def load(self, batch: int) -> tuple[Arrays, dict[str, Any]] | None:
-        """Read a batch's state, or None if there is none."""
-        return _read(self._path(batch)) if self._path(batch).exists() else None
+        """Read a batch's state; None if there is none, or a damaged one, of which a warning tells."""
+        path = self._path(batch)
+        if not path.exists():
+            return None
+        try:
+            return _read(path)
+        except StorageError as error:
+            warnings.warn(f"{error}: the batch is trained from its first epoch", stacklevel=2)
+            path.unlink(missing_ok=True)
+            return None
 
     def clear(self) -> None:
         """Remove this training's states: it has ended."""

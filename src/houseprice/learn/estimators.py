@@ -47,7 +47,7 @@ def fit_members(
     device
         Where networks are trained; the other kinds know the processor alone.
     threads
-        How many processor threads share the work. The result does not depend on it.
+        How many processor threads share the work. What a member becomes depends on it in its last bits at most.
     memory
         Bytes that the networks trained at one time may take, beyond the data.
     checkpoints

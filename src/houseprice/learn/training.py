@@ -104,7 +104,7 @@ def fit(
         Called after each epoch of each batch with the epochs done and their total, over all batches.
     memory
         Bytes that the members trained at one time may take, beyond the data. Without it a batch is as large as is
-        fast on a processor, and as large as what is free allows on a CUDA device.
+        fast on a processor, and as large as fits on a CUDA device.
     checkpoints
         A folder for the state of unfinished batches. A call with the same members, data and batches takes up
         what it finds there, and ends with the bits that an undisturbed call ends with; then it clears what it
@@ -137,9 +137,15 @@ def fit(
     def work(number: int, share: list[int]) -> None:
         torch.set_num_threads(1)  # a thread a batch: the products of one step are too small to be shared out
         torch.set_flush_denormal(True)  # of this thread alone: fading moments would slow it down
-        with torch.inference_mode():
-            batch = Batch([members[i] for i in share], matrices, place, record_health, score)
-            fitted = batch.run(progress.advance, store, number)
+        try:
+            with torch.inference_mode():
+                batch = Batch([members[i] for i in share], matrices, place, record_health, score)
+                fitted = batch.run(progress.advance, store, number)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise TrainingError(
+                f"out of memory with {len(share)} members at a time: {error}. "
+                "Lower batch_size or hidden, or bound the members at a time by memory_mb."
+            ) from error
         results.update(zip(share, fitted, strict=True))
 
     try:
@@ -201,8 +207,8 @@ _CACHE = 12 * 2**20
 """Bytes of parameters, gradients and moments that stay near a processor core from one step to the next."""
 
 
-_SHARE_OF_FREE = 0.8
-"""Of the memory that is free on a CUDA device; the rest is for its libraries."""
+_SHARE_OF_DEVICE = 0.8
+"""Of a CUDA device's memory; the rest is for its libraries. What is free just now would make batches differ."""
 
 
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
@@ -218,7 +224,7 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
         return members[i].recipe.model_dump_json(exclude=apart), steps_per_epoch(members[i])
 
     if memory is None and device.type == "cuda":
-        memory = round(_SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
+        memory = round(_SHARE_OF_DEVICE * torch.cuda.get_device_properties(device).total_memory)
     shares: list[list[int]] = []
     for _, group in groupby(sorted(range(len(members)), key=program), program):
         indices = list(group)
