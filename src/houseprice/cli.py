@@ -324,8 +324,8 @@ def bench(
     if as_json:
         print_json(result)
     else:
-        title = f"ratios on {result['machine']['processor']}; of 16 seeds the other side is timed on 1 and scaled"
-        print_table(title, ("ratio", "value"), list(result["ratios"].items()))
+        print_table("ratios", ("ratio", "value"), list(result["ratios"].items()))
+        typer.echo(f"on {result['machine']['processor']}; of 16 seeds the other side is timed on one, and scaled")
 
 
 def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:
