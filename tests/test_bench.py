@@ -1,10 +1,12 @@
 """The benchmarks compare like with like; how the figures come out is `make bench`'s business."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from houseprice import bench
 from houseprice.config import Competition
@@ -44,7 +46,7 @@ def test_the_difference_of_two_trainings_gives_a_rate() -> None:
 
 def test_rows_are_timed_at_every_size() -> None:
     told: list[str] = []
-    assert bench.rows_flatness(told.append, sizes=(100_000,)) == 1
+    assert bench.rows_flatness(small(), told.append, sizes=(100_000,)) == 1
     assert "100,000 rows" in told[0]
 
 
@@ -52,6 +54,14 @@ def test_results_name_the_machine() -> None:
     result = bench.run_benchmarks(["single_64"], small(), lambda line: None, rounds=1)
     assert list(result["ratios"]) == ["single_64"]
     assert result["machine"]["cores"] >= 1
+    assert result["machine"]["device"] == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("name", ["loop_64", "sgemm_256", "single_64"])
+def test_both_sides_run_on_a_cuda_device(name: str) -> None:
+    case = dataclasses.replace(small(), device="cuda")
+    assert np.isfinite(bench.BENCHMARKS[name](case, lambda line: None))
 
 
 def test_an_unknown_benchmark_is_named() -> None:

@@ -58,6 +58,8 @@ class Case:
     y: NDArray[np.float32]
     X_test: NDArray[np.float32]
     epochs: int = 10
+    device: str = "cpu"
+    """Where both sides train, but for scikit-learn and `memory`."""
 
     def folds(self, k: int = FOLDS) -> list[FoldData]:
         """Contiguous folds, all on the same matrix."""
@@ -68,19 +70,26 @@ class Case:
         ]
 
 
-def course_case(tables: Tables, ingest: Ingest, metric: Metric) -> Case:
+def course_case(tables: Tables, ingest: Ingest, metric: Metric, device: str = "cpu") -> Case:
     """A competition's matrix as D2L makes it (§5.7.4; 330 columns for House Prices), and its target on link scale."""
     recipe = Features(scope="all", none_is_missing=True, dummy_na=True, drop_constant=False)
     matrix = build_features(tables, recipe, np.zeros((1, len(tables.train)), np.int64), ingest).of_fold(0)
     y = metric.link(tables.target.to_numpy(np.float64), "target")
-    return Case(matrix.X, ((y - y.mean()) / y.std()).astype(np.float32), matrix.X_test)
+    return Case(matrix.X, ((y - y.mean()) / y.std()).astype(np.float32), matrix.X_test, device=device)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds that a call takes."""
+    """Wall-clock seconds that a call takes, to the end of what it started on a CUDA device."""
+    _wait_for_device()
     start = time.perf_counter()
     work()
+    _wait_for_device()
     return time.perf_counter() - start
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def median_seconds(works: Sequence[Callable[[], object]]) -> float:
@@ -109,9 +118,10 @@ def fastest(measure: Callable[[], float]) -> float:
     return min(durations)
 
 
-def recipe_of(case: Case, width: int, dropout: float = DROPOUT) -> MLP:
+def ours(case: Case, width: int, folds: Sequence[FoldData], seeds: Sequence[int], dropout: float = DROPOUT) -> None:
     """The engine's side: two hidden layers of a width."""
-    return MLP(kind="mlp", hidden=(width, width), dropout=dropout, epochs=case.epochs, curve_every=case.epochs)
+    recipe = MLP(kind="mlp", hidden=(width, width), dropout=dropout, epochs=case.epochs, curve_every=case.epochs)
+    train_members(recipe, folds, seeds, device=case.device)
 
 
 def course_loop(case: Case, data: FoldData, width: int) -> Tensor:
@@ -119,9 +129,9 @@ def course_loop(case: Case, data: FoldData, width: int) -> Tensor:
     net = nn.Sequential(
         nn.Linear(case.X.shape[1], width), nn.ReLU(), nn.Dropout(DROPOUT),
         nn.Linear(width, width), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(width, 1),
-    )  # fmt: skip
-    X, y = torch.from_numpy(case.X), torch.from_numpy(case.y)[:, None]
-    fit_rows = torch.from_numpy(data.fit_rows)
+    ).to(case.device)  # fmt: skip
+    X, y = torch.from_numpy(case.X).to(case.device), torch.from_numpy(case.y).to(case.device)[:, None]
+    fit_rows = torch.from_numpy(data.fit_rows).to(case.device)
     loader = DataLoader(TensorDataset(X[fit_rows], y[fit_rows]), BATCH, shuffle=True)
     loss, optimizer = nn.MSELoss(), torch.optim.Adam(net.parameters(), lr=1e-3)
     for _ in range(case.epochs):
@@ -131,7 +141,7 @@ def course_loop(case: Case, data: FoldData, width: int) -> Tensor:
             optimizer.step()
     net.eval()
     with torch.no_grad():
-        return torch.cat([net(X), net(torch.from_numpy(case.X_test))])
+        return torch.cat([net(X), net(torch.from_numpy(case.X_test).to(case.device))])
 
 
 def loop(case: Case, width: int) -> float:
@@ -141,14 +151,14 @@ def loop(case: Case, width: int) -> float:
     """
     folds = case.folds()
     one = fastest(lambda: median_seconds([partial(course_loop, case, data, width) for data in folds]))
-    return FOLDS * SEEDS * one / seconds(lambda: train_members(recipe_of(case, width), folds, range(SEEDS)))
+    return FOLDS * SEEDS * one / seconds(lambda: ours(case, width, folds, range(SEEDS)))
 
 
 def single(case: Case) -> float:
     """``single_64``: one fit alone, the course's loop ÷ the engine."""
     data = case.folds()[0]
     theirs = fastest(lambda: median_seconds([lambda: course_loop(case, data, 64)] * 5))
-    return theirs / median_seconds([lambda: train_members(recipe_of(case, 64), [data], [0])] * 5)
+    return theirs / median_seconds([lambda: ours(case, 64, [data], [0])] * 5)
 
 
 def sgemm(case: Case) -> float:
@@ -163,19 +173,18 @@ def sgemm(case: Case) -> float:
     below = 2 * (width * width + width)
     folds = case.folds()
     rows = sum(len(data.fit_rows) for data in folds) * seeds
-    left, right, out = (torch.randn(1024, 1024) for _ in range(3))
+    left, right, out = (torch.randn(1024, 1024, device=case.device) for _ in range(3))
 
     def product() -> float:
         return fastest(lambda: seconds(lambda: [torch.mm(left, right, out=out) for _ in range(100)]) / 100)
 
     def training(epochs: int) -> float:
-        recipe = recipe_of(replace(case, epochs=epochs), width)
-        return seconds(lambda: train_members(recipe, folds, range(seeds)))
+        return seconds(lambda: ours(replace(case, epochs=epochs), width, folds, range(seeds)))
 
     before, short, long = product(), training(case.epochs), training(3 * case.epochs)
-    ours = rows * 2 * case.epochs * (2 * forward + below) / (long - short)
+    rate = rows * 2 * case.epochs * (2 * forward + below) / (long - short)
     reference = 2 * 1024**3 / ((before + product()) / 2)
-    return float(ours / reference)
+    return float(rate / reference)
 
 
 def sklearn(case: Case) -> float:
@@ -203,7 +212,7 @@ def sklearn(case: Case) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has not converged, and need not
         one = fastest(lambda: median_seconds([partial(theirs, data) for data in folds]))
-    return FOLDS * SEEDS * one / seconds(lambda: train_members(recipe_of(case, 64, 0.0), folds, range(SEEDS)))
+    return FOLDS * SEEDS * one / seconds(lambda: ours(case, 64, folds, range(SEEDS), dropout=0.0))
 
 
 def many_rows(rows: int, columns: int = 100) -> FoldData:
@@ -214,7 +223,7 @@ def many_rows(rows: int, columns: int = 100) -> FoldData:
     return FoldData(0, X, X[:, 0].copy(), np.arange(valid, rows), np.arange(valid), X[:10])
 
 
-def rows_flatness(progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100_000, 1_000_000)) -> float:
+def rows_flatness(case: Case, progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100_000, 1_000_000)) -> float:
     """``rows_flatness``: time per row and epoch of one 64-64 net, largest ÷ smallest from 10,000 rows up.
 
     The median epoch after the first, each with its point of the learning curves.
@@ -227,7 +236,8 @@ def rows_flatness(progress: Progress, sizes: Sequence[int] = (1_000, 10_000, 100
         def on_epoch(done: int, total: int, ends: list[float] = ends) -> None:
             ends.append(time.perf_counter())
 
-        train_members(MLP(kind="mlp", hidden=(64, 64), dropout=DROPOUT, epochs=epochs), [data], [0], on_epoch=on_epoch)
+        small = MLP(kind="mlp", hidden=(64, 64), dropout=DROPOUT, epochs=epochs)
+        train_members(small, [data], [0], device=case.device, on_epoch=on_epoch)
         times[rows] = float(np.median(np.diff(ends))) / rows
         progress(f"  {rows:,} rows: {times[rows] * 1e6:.2f} µs a row and epoch")
     beyond = [taken for rows, taken in times.items() if rows >= 10_000]
@@ -271,7 +281,7 @@ BENCHMARKS: dict[str, Callable[[Case, Progress], float]] = {
     "sgemm_256": lambda case, _: sgemm(case),
     "single_64": lambda case, _: single(case),
     "sklearn_64": lambda case, _: sklearn(case),
-    "rows_flatness": lambda _, progress: rows_flatness(progress),
+    "rows_flatness": rows_flatness,
     "memory_ratio": lambda _, progress: memory(progress),
 }
 """What each ratio is: see the functions. The last two are better when lower."""
@@ -310,7 +320,7 @@ def run_benchmarks(
         found = [BENCHMARKS[name](case, progress) for _ in range(count)]
         ratios[name] = statistics.median(found)
         progress(f"{name} {ratios[name]:.2f}  (rounds: {', '.join(f'{one:.2f}' for one in found)})")
-    return {"machine": machine(), "ratios": ratios}
+    return {"machine": {**machine(), "device": case.device}, "ratios": ratios}
 
 
 def machine() -> dict[str, Any]:

@@ -307,6 +307,7 @@ def reproduce(
 @app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RATIO]…", help="All by default.")] = None,
+    device: Device = "auto",
     competition: Name = _NAME,
     root: Root = _ROOT,
     as_json: Json = False,
@@ -317,9 +318,9 @@ def bench(
     from houseprice.console import print_json, print_table
     from houseprice.metrics import METRICS
 
-    plan = _plan(root, competition)
+    plan = _plan(root, competition, None, device)
     rules = plan.workspace.competition
-    case = course_case(pipeline.tables(plan), rules.ingest, METRICS[rules.metric])
+    case = course_case(pipeline.tables(plan), rules.ingest, METRICS[rules.metric], plan.workspace.device)
     result = run_benchmarks(names or (), case, plan.workspace.listener.say)
     if as_json:
         print_json(result)
