@@ -5,13 +5,13 @@ Nothing is lost or half written: after each refusal the competition's folder hol
 
 import csv
 import io
-import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from competitions import files_no_larger_than
 from conftest import LoadTiny, contents, write_files
 from houseprice.config import Competition, Folds
 from houseprice.data.features import FeatureSet, build_features
@@ -321,28 +321,21 @@ def filed(tiny_root: Path, tiny_source: Path, load_tiny: LoadTiny) -> Path:
     return tiny_root
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file of this process can grow beyond 8 KiB: a write fails in its midst, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_write_that_fails_in_its_midst_leaves_the_old_files(
-    filed: Path, tiny_source: Path, load_tiny: LoadTiny, small_files: None
+    filed: Path, tiny_source: Path, load_tiny: LoadTiny
 ) -> None:
     before = contents(filed)
-    with pytest.raises(StorageError, match=r"raw: cannot be written: .*nothing was left behind.*Free some space"):
-        ingest(filed / "data" / "tiny" / "raw", load_tiny(), tiny_source, print)
+    problem = pytest.raises(StorageError, match=r"raw: cannot be written: .*nothing was left behind.*Free some space")
+    with files_no_larger_than(8192), problem:
+        ingest(filed / "data" / "tiny" / "raw", load_tiny(), tiny_source, lambda line: None)
     assert contents(filed) == before
 
 
-def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path: Path, small_files: None) -> None:
+def test_an_atomic_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "entry.csv"
     write_text(path, "old")
-    with pytest.raises(StorageError, match=r"entry\.csv: cannot be written: .*Free some space"):
+    problem = pytest.raises(StorageError, match=r"entry\.csv: cannot be written: .*Free some space")
+    with files_no_larger_than(8192), problem:
         write_text(path, "new" * 9000)
     assert contents(tmp_path) == {"entry.csv": b"old"}
 
