@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from houseprice.config import MLP, ActivationName, InitializationName, Linear, LossName
 from houseprice.learn.functions import ACTIVATIONS, loss_of
 from houseprice.learn.network import (
+    SKIP,
     Network,
-    as_sequential,
+    as_module,
     initial_weights,
     predict,
     weights_of,
@@ -41,11 +42,14 @@ def targets_for(recipe: Linear, rows: tuple[int, ...], random: np.random.Generat
     ("activation", "loss"),
     [(activation, "squared") for activation in ACTIVATION_NAMES] + [("tanh", loss) for loss in LOSS_NAMES],
 )
-def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName, loss: LossName) -> None:
+@pytest.mark.parametrize("skip", [False, True])
+def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName, loss: LossName, skip: bool) -> None:
     recipe = mlp(activation=activation, loss=loss, classes=3 if loss == "cross_entropy" else 2, quantile=0.3)
     random = np.random.default_rng(1)
     members, rows, inputs = 2, 6, 3
-    network = Network(inputs, recipe.hidden, recipe.outputs, activation, members=members, dtype=torch.float64)
+    network = Network(
+        inputs, recipe.hidden, recipe.outputs, activation, members=members, skip=skip, dtype=torch.float64
+    )
     x = torch.from_numpy(random.standard_normal((members, rows, inputs)))
     y = targets_for(recipe, (members, rows), random)
     masks = [torch.from_numpy(random.integers(0, 2, (members, rows, width)) * 2.0) for width in recipe.hidden]
@@ -80,21 +84,24 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
         with torch.no_grad():
             start[names.index("layers.2.weight")][..., 1:] = 0
             start[names.index("layers.2.bias")][..., 1:] = 0
+            if skip:
+                start[names.index(SKIP)][..., 1:] = 0
     assert torch.autograd.gradcheck(Engine.apply, start)
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
-def test_an_exported_member_predicts_as_a_plain_sequential(activation: ActivationName) -> None:
-    recipe = mlp(activation=activation)
+@pytest.mark.parametrize("skip", [False, True])
+def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, skip: bool) -> None:
+    recipe = mlp(activation=activation, skip=skip)
     random = np.random.default_rng(2)
-    network = Network(7, recipe.hidden, 1, activation, members=3)
+    network = Network(7, recipe.hidden, 1, activation, members=3, skip=skip)
     for member in range(3):
-        network.load(member, initial_weights(recipe, 7, random))
+        start = initial_weights(recipe, 7, random)
+        network.load(member, {name: random.standard_normal(value.shape) / 3 for name, value in start.items()})
     X = torch.randn(50, 7)
     for member in range(3):
         weights = weights_of(network.parameters, member, 7, 1)
-        plain = as_sequential(recipe, weights)
-        assert isinstance(plain, nn.Sequential)
+        plain = as_module(recipe, weights)
         ours = predict(network.parameters, member, X, 1, activation)
         torch.testing.assert_close(ours, plain(X).detach(), rtol=1e-5, atol=1e-6)
         training = network.forward(X.expand(3, -1, -1).contiguous(), [None, None])

@@ -12,7 +12,7 @@ import torch
 from competitions import Ear, command, entry_of, environment, open_plan, submit, write_competition
 from houseprice import pipeline
 from houseprice.learn.checkpoint import load_weights
-from houseprice.learn.network import as_sequential
+from houseprice.learn.network import as_module
 
 LONG = "mlp.epochs=300"
 
@@ -47,7 +47,7 @@ def test_stored_weights_make_a_plain_network_with_the_same_predictions(root: Pat
     recipe, weights = load_weights(plan.workspace.store.place(plan.run("mlp")) / "weights.safetensors")
     assert recipe == plan.workspace.competition.experiments["mlp"]
     for member in run.members:
-        network = as_sequential(recipe, weights[member.fold, member.seed])
+        network = as_module(recipe, weights[member.fold, member.seed])
         X = torch.from_numpy(matrices.of_fold(member.fold).X)
         with torch.no_grad():
             np.testing.assert_allclose(network(X)[:, 0], member.predictions, atol=1e-5)

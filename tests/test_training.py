@@ -20,7 +20,7 @@ from houseprice.learn import batch, checkpoint, training
 from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
-from houseprice.learn.network import Network, as_sequential, initial_weights
+from houseprice.learn.network import SKIP, Network, Sum, as_module, initial_weights
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -92,17 +92,16 @@ def plain_optimizer(recipe: MLP, net: nn.Sequential) -> torch.optim.Optimizer:
     return kind(groups, lr=recipe.learning_rate)
 
 
-def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Sequential:
+def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     """Train one member with `torch.nn`, autograd and `torch.optim`, from the streams that the engine uses."""
     streams = Streams.of(Member(recipe, data, seed), len(recipe.hidden))
-    start = as_sequential(recipe, initial_weights(recipe, data.X.shape[1], streams.initial))
-    modules: list[nn.Module] = [Dropout()]
-    for module in start:
-        modules.append(module)
-        if not isinstance(module, nn.Linear):
-            modules.append(Dropout())
-    net = nn.Sequential(*modules)
-    drops = [module for module in net if isinstance(module, Dropout)]
+    start = as_module(recipe, initial_weights(recipe, data.X.shape[1], streams.initial))
+    modules: list[nn.Module] = []
+    for module in start.terms[0] if isinstance(start, Sum) else start.children():
+        modules += [module] if isinstance(module, nn.Linear) else [module, Dropout()]
+    layers = nn.Sequential(*modules)
+    net = nn.Sequential(Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
+    drops = [module for module in net.modules() if isinstance(module, Dropout)]
     optimizer, loss = plain_optimizer(recipe, net), loss_of(recipe)
     steps = math.ceil(len(data.fit_rows) / recipe.batch_size)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(recipe, step, steps))
@@ -121,7 +120,11 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Sequential:
             for drop, mask in zip(drops, masks, strict=True):
                 drop.mask = next(mask)
             target = torch.from_numpy(targets_of(recipe, y[rows]))
-            objective = loss.rows(net(torch.from_numpy(data.X[order[rows]])), target).mean()
+            inputs = data.X[order[rows]]
+            if recipe.input_noise:
+                noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
+                inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
+            objective = loss.rows(net(torch.from_numpy(inputs)), target).mean()
             objective = objective + recipe.l1 * sum(p.abs().sum() for p in net.parameters() if p.ndim == 2)
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]
@@ -145,6 +148,9 @@ OPTIMIZERS: list[dict[str, Any]] = [
 ]
 OTHERS: list[dict[str, Any]] = [
     {"input_dropout": 0.3, "dropout": (0.0, 0.5)},
+    {"input_noise": 0.3, "input_dropout": 0.1},
+    {"skip": True},
+    {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
     {"clip_norm": 0.1, "optimizer": "sgd", "learning_rate": 0.1},
     {"ema": 0.9},
@@ -170,10 +176,10 @@ def test_a_member_equals_a_plain_loop_over_20_epochs(settings: dict[str, Any]) -
     data = fold(classes=recipe.classes if "cross_entropy" in recipe.loss else 0)
     ours = train_members(recipe, [data], [3])[0]
     net = plain_loop(recipe, data, 3)
-    linears = [module for module in net if isinstance(module, nn.Linear)]
-    for layer, linear in enumerate(linears):
-        theirs = linear.weight.detach().numpy()
-        np.testing.assert_allclose(ours.weights[f"layers.{layer}.weight"], theirs, rtol=1e-5, atol=1e-5)
+    linears = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    names = [f"layers.{layer}.weight" for layer in range(len(recipe.hidden) + 1)] + [SKIP] * recipe.skip
+    for name, linear in zip(names, linears, strict=True):
+        np.testing.assert_allclose(ours.weights[name], linear.weight.detach().numpy(), rtol=1e-5, atol=1e-5)
     prediction = net(torch.from_numpy(data.X)).detach().numpy()
     prediction = prediction[:, 0] if recipe.outputs == 1 else prediction
     np.testing.assert_allclose(ours.predictions, prediction, rtol=1e-5, atol=1e-5)
@@ -222,9 +228,9 @@ def company() -> list[Member]:
         {},
         {"learning_rate": 0.01, "weight_decay": 0.1},
         {"dropout": 0.0, "l1": 0.01},
-        {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2},
+        {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2, "input_noise": 0.1},
     ]
-    return [Member(mlp(**one), data, seed) for data in folds for one in settings for seed in (0, 5)]
+    return [Member(mlp(skip=True, **one), data, seed) for data in folds for one in settings for seed in (0, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -519,7 +525,9 @@ def test_running_out_of_memory_names_the_way_out() -> None:
         train_members(mlp(batch_size=2**33, dropout=0.5), [fold()], [0])
 
 
-@pytest.mark.parametrize("settings", [{"activation": "prelu"}, {"loss": "cross_entropy", "classes": 3}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"activation": "prelu"}, {"skip": True}, {"loss": "cross_entropy", "classes": 3}], ids=str
+)
 def test_stored_weights_load_into_a_plain_sequential(tmp_path: Path, settings: dict[str, Any]) -> None:
     recipe = mlp(**settings)
     folds = [fold(0, classes=3), fold(1, columns=9, classes=3)]
@@ -529,7 +537,7 @@ def test_stored_weights_load_into_a_plain_sequential(tmp_path: Path, settings: d
     loaded_recipe, weights = checkpoint.load_weights(path)
     assert loaded_recipe == recipe
     for one in fitted:
-        net = as_sequential(loaded_recipe, weights[one.fold, one.seed])
+        net = as_module(loaded_recipe, weights[one.fold, one.seed])
         plain = net(torch.from_numpy(folds[one.fold].X_test)).detach().numpy()
         ours = one.test_predictions if recipe.outputs > 1 else one.test_predictions[:, None]
         np.testing.assert_allclose(plain, ours, rtol=1e-5, atol=1e-6)

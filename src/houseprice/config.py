@@ -198,6 +198,8 @@ class Linear(Experiment):
     """Regression: standard deviation of the noise added to fitted targets. Classes: the share drawn anew."""
     input_dropout: Rate = 0.0
     """Share of the inputs that are dropped at each step (D2L §5.6)."""
+    input_noise: NonNegative = 0.0
+    """Standard deviation of the normal noise added to the inputs at each step (Bishop 1995; D2L §5.6)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the learning rate changes (D2L §12.11)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
@@ -252,6 +254,8 @@ class MLP(Linear):
     """Behind each hidden layer (`houseprice.learn.functions.ACTIVATIONS`; D2L §5.1)."""
     dropout: Rate | tuple[Rate, ...] = 0.0
     """One rate for all hidden layers, or one for each (D2L §5.6)."""
+    skip: bool = False
+    """Whether a linear model of the inputs, which starts at 0, is added to the output (Cheng et al. 2016, "wide")."""
 
     @model_validator(mode="after")
     def _one_rate_a_layer(self) -> "MLP":
@@ -265,7 +269,7 @@ class MLP(Linear):
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
 
 
-PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "dropout")
+PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "dropout")
 """Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""
 
 

@@ -14,7 +14,15 @@ from houseprice.config import MLP, Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
-from houseprice.learn.network import Network, Parameters, hidden_layers, initial_weights, predict, weights_of
+from houseprice.learn.network import (
+    Network,
+    Parameters,
+    has_skip,
+    hidden_layers,
+    initial_weights,
+    predict,
+    weights_of,
+)
 
 MASK_STEPS = 8
 """Dropout masks are drawn for so many steps at once."""
@@ -111,7 +119,7 @@ class Batch:
         self.steps, self.epoch = steps_per_epoch(members[0]), 0
         self.network = Network(
             max(self.columns), self.hidden, recipe.outputs, self.activation,
-            members=len(members), bfloat16=recipe.precision == "bfloat16", device=device,
+            members=len(members), skip=has_skip(recipe), bfloat16=recipe.precision == "bfloat16", device=device,
         )  # fmt: skip
         self.streams = [Streams.of(member, len(self.hidden)) for member in members]
         for m, streams in enumerate(self.streams):
@@ -130,6 +138,7 @@ class Batch:
             "diverged": np.full(len(members), -1), "stopped": np.zeros(len(members), bool),
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
+        self.noise = [member.recipe.input_noise for member in members]
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
@@ -244,6 +253,10 @@ class Batch:
         """One step of all members: order [member, row], targets [member, row, output]."""
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
+        for m in np.flatnonzero(self.noise):
+            shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
+            noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
+            inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=self.noise[m])
         if masks[0] is not None:
             inputs.mul_(masks[0])
         prediction = network.forward(inputs, masks[1:])  # [member, row, output]

@@ -43,7 +43,7 @@ def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], W
 
 
 def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weights]]:
-    """Read what `save_weights` stored; `houseprice.learn.network.as_sequential` makes a plain network of it.
+    """Read what `save_weights` stored; `houseprice.learn.network.as_module` makes a plain network of it.
 
     Raises
     ------

@@ -67,7 +67,7 @@ class FittedMember:
     valid_scores: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights
-    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_sequential`)"""
+    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_module`)"""
     best_epoch: int | None = None
     """With early stopping: the epoch, from 0, after which the weights were these."""
     diverged_epoch: int | None = None
@@ -137,6 +137,7 @@ class Streams:
     inner_split: np.random.Generator
     order: np.random.Generator
     label_noise: np.random.Generator
+    input_noise: np.random.Generator
     dropout: tuple[np.random.Generator, ...]
     """For the input, then for each hidden layer."""
 
@@ -146,10 +147,9 @@ class Streams:
         seed = [member.seed, member.data.fold]
         streams = [
             np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
-            for purpose in range(5 + hidden_layers)
+            for purpose in range(6 + hidden_layers)
         ]
-        initial, inner_split, order, label_noise, *dropout = streams
-        return cls(initial, inner_split, order, label_noise, tuple(dropout))
+        return cls(*streams[:5], tuple(streams[5:]))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""
@@ -192,7 +192,7 @@ class Streams:
             stream.bit_generator.state = saved
 
     def _all(self) -> list[np.random.Generator]:
-        return [self.initial, self.inner_split, self.order, self.label_noise, *self.dropout]
+        return [self.initial, self.inner_split, self.order, self.label_noise, self.input_noise, *self.dropout]
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,9 @@ Weights = dict[str, NDArray[np.float32]]
 Parameters = dict[str, Tensor]
 """Those of all members: ``layers.0.weight`` [member, in, out], ``layers.0.bias`` [member, 1, out], …"""
 
+SKIP = "skip.weight"
+"""The linear model beside the layers: [out, in] of one member, [member, in, out] of all."""
+
 
 def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) -> Weights:
     """Draw one member's parameters.
@@ -53,6 +56,8 @@ def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) ->
         weights[f"layers.{layer}.bias"] = bias.astype(np.float32)
         if activation == "prelu" and layer < len(hidden):
             weights[f"layers.{layer}.slope"] = np.full(1, PRELU_START, np.float32)
+    if has_skip(recipe):
+        weights[SKIP] = np.zeros((recipe.outputs, inputs), np.float32)
     return weights
 
 
@@ -61,8 +66,26 @@ def hidden_layers(recipe: Linear) -> tuple[tuple[int, ...], ActivationName]:
     return (recipe.hidden, recipe.activation) if isinstance(recipe, MLP) else ((), "relu")
 
 
-def as_sequential(recipe: Linear, weights: Weights) -> nn.Sequential:
-    """Build the plain `torch.nn.Sequential` of one member, in evaluation mode.
+def has_skip(recipe: Linear) -> bool:
+    """Whether a linear model of the inputs is added to the output."""
+    return isinstance(recipe, MLP) and recipe.skip
+
+
+class Sum(nn.Module):
+    """The sum of what some modules make of the same inputs."""
+
+    def __init__(self, *terms: nn.Module) -> None:
+        super().__init__()
+        self.terms = nn.ModuleList(terms)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Add up [row, output]."""
+        return torch.stack([term(inputs) for term in self.terms]).sum(0)
+
+
+def as_module(recipe: Linear, weights: Weights) -> nn.Module:
+    """Build one member of plain modules, in evaluation mode: a `torch.nn.Sequential`; with ``skip`` its `Sum` with a
+    `torch.nn.Linear`.
 
     Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row,
     output].
@@ -79,7 +102,12 @@ def as_sequential(recipe: Linear, weights: Weights) -> nn.Sequential:
             if isinstance(module, nn.PReLU):
                 module.load_state_dict({"weight": torch.tensor(weights[f"layers.{layer}.slope"])})
             modules.append(module)
-    return nn.Sequential(*modules).eval()
+    layers = nn.Sequential(*modules)
+    if not has_skip(recipe):
+        return layers.eval()
+    skip = nn.Linear(*reversed(weights[SKIP].shape), bias=False)
+    skip.load_state_dict({"weight": torch.tensor(weights[SKIP])})
+    return Sum(layers, skip).eval()
 
 
 class Network:
@@ -93,6 +121,8 @@ class Network:
         What all members share.
     members
         How many there are.
+    skip
+        Whether a linear model of the inputs is added to the output.
     bfloat16
         Whether matrix products round their factors to bfloat16 (sums stay float32 where the device can).
 
@@ -110,12 +140,13 @@ class Network:
         activation: ActivationName,
         *,
         members: int,
+        skip: bool = False,
         bfloat16: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.widths = (inputs, *hidden, max(outputs, 2))
-        self.outputs, self.members, self.bfloat16 = outputs, members, bfloat16
+        self.outputs, self.members, self.skip, self.bfloat16 = outputs, members, skip, bfloat16
         self.activation: ActivationName = activation
         self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
@@ -134,6 +165,8 @@ class Network:
             named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
             if self.activation == "prelu" and layer < len(self.widths) - 2:
                 named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
+        if self.skip:
+            named[SKIP] = self.empty(self.members, self.widths[0], self.widths[-1])
         return named
 
     def load(self, member: int, weights: Weights) -> None:
@@ -164,13 +197,15 @@ class Network:
         activation = ACTIVATIONS[self.activation]
         self._masks, self._inputs = masks, [inputs]
         for layer, z, h, dropped, mask in zip(self._layers, room.z, room.h, room.dropped, masks, strict=False):
-            self._affine(inputs, layer, z)  # [member, row, out]
+            self._affine(inputs, layer.bias, layer.weight, z)  # [member, row, out]
             activation.forward(z, h)
             if layer.slope is not None:
                 h.addcmul_(layer.slope, z.clamp_max(0))
             inputs = h if mask is None else torch.mul(h, mask, out=dropped)
             self._inputs.append(inputs)
-        self._affine(inputs, self._layers[-1], room.z[-1])
+        self._affine(inputs, self._layers[-1].bias, self._layers[-1].weight, room.z[-1])
+        if self.skip:
+            self._affine(self._inputs[0], room.z[-1], self.parameters[SKIP], room.z[-1])
         return room.prediction
 
     def backward(self, slope: Callable[[Tensor], object]) -> None:
@@ -185,6 +220,8 @@ class Network:
         room = self._room
         slope(room.output_delta)
         delta = room.delta[-1]  # [member, row, out]; the column of a padded output stays 0
+        if self.skip:
+            self._product(self._inputs[0].mT, delta, self.gradients[SKIP])
         for number in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[number]
             self._product(self._inputs[number].mT, delta, layer.weight_gradient)
@@ -209,11 +246,11 @@ class Network:
         else:
             ACTIVATIONS[self.activation].backward(delta, z, h)
 
-    def _affine(self, inputs: Tensor, layer: "_Layer", out: Tensor) -> None:
+    def _affine(self, inputs: Tensor, start: Tensor, weight: Tensor, out: Tensor) -> None:
         if self.bfloat16:
-            torch.add(layer.bias, torch.bmm(inputs.bfloat16(), layer.weight.bfloat16()), out=out)
+            torch.add(start, torch.bmm(inputs.bfloat16(), weight.bfloat16()), out=out)
         else:
-            torch.baddbmm(layer.bias, inputs, layer.weight, out=out)
+            torch.baddbmm(start, inputs, weight, out=out)
 
     def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         if self.bfloat16:
@@ -276,16 +313,21 @@ class _Workspace:
 
 def weights_of(parameters: Mapping[str, Tensor], member: int, inputs: int, outputs: int) -> Weights:
     """One member's parameters without its padding, as `torch.nn.Linear` orients them."""
-    depth = max(int(name.split(".")[1]) for name in parameters)
+    last = f"layers.{_depth(parameters)}."
     weights: Weights = {}
     for name, value in parameters.items():
         mine = value[member].cpu().numpy()  # [in, out], or [1, out or 1]
-        if name == "layers.0.weight":
+        if name in ("layers.0.weight", SKIP):
             mine = mine[:inputs]
-        if name.startswith(f"layers.{depth}."):
+        if name.startswith((last, SKIP)):
             mine = mine[:, :outputs]
         weights[name] = np.ascontiguousarray(mine.T if name.endswith(".weight") else mine[0])
     return weights
+
+
+def _depth(parameters: Mapping[str, Tensor]) -> int:
+    """How many hidden layers there are."""
+    return max(int(name.split(".")[1]) for name in parameters if name != SKIP)
 
 
 def predict(
@@ -296,14 +338,17 @@ def predict(
     A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
     whom the member was trained beside.
     """
-    depth = max(int(name.split(".")[1]) for name in parameters)
+    depth = _depth(parameters)
     mine = {name: value[member] for name, value in parameters.items()}
     mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
     blocks = []
-    for h in torch.split(X, 4096):  # [row, in]
+    for inputs in torch.split(X, 4096):  # [row, in]
+        h = inputs
         for layer in range(depth + 1):
             z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
             if layer == depth:
+                if SKIP in mine:
+                    z.addmm_(inputs, mine[SKIP][: X.shape[1]])
                 blocks.append(z[:, :outputs])
                 break
             h = torch.empty_like(z)
