@@ -12,7 +12,7 @@ from houseprice.config import Competition, Features, Ingest, Ordinal
 from houseprice.data.features import FeatureSet, Matrix, assign_roles, build_features, fit_preprocessor
 from houseprice.data.folds import make_folds
 from houseprice.data.tables import Tables, read_tables
-from houseprice.errors import DataError
+from houseprice.errors import ConfigError, DataError
 
 TWO_FOLDS = np.array([[0, 0, 0, 1, 1, 1]], dtype=np.int64)
 NAN = np.nan
@@ -91,6 +91,10 @@ EVERYTHING = {
     "clip": 3.0,
     "rare": 3,
     "derived": {"AreaPerRoom": "Area / Rooms"},
+    "groups": ({"by": "Street", "columns": ("Area", "AreaPerRoom")}, {"by": "Rooms", "columns": ("Area",)}),
+    "pieces": 3,
+    "interactions": (("Area", "Rooms"),),
+    "prune": 2,
 }
 
 
@@ -302,3 +306,65 @@ def test_derived_columns_see_ordinals_as_numbers_and_dropped_columns_still() -> 
     assert list(roles.columns) == ["Pool", "Zone", "Sum", "IsTwenty"]
     assert roles["Sum"].tolist() == [2, 2]
     assert roles["IsTwenty"].tolist() == [1, 0]
+
+
+# ------------------------------------------------------------------ groups, pieces, interactions
+
+
+TOWNS: list[object] = ["North", "North", "South", "North", "South", "West"]
+AREAS: list[object] = [1.0, 2.0, 10.0, 3.0, 20.0, 40.0]
+
+
+def test_a_group_s_statistic_is_that_of_the_training_rows_and_an_unseen_group_has_the_overall_one() -> None:
+    group = {"by": "Town", "columns": ("Area",), "deviation": False}
+    recipe = Features.model_validate({"groups": (group,)})
+    frame = assign_roles(tables_of({"Town": TOWNS, "Area": AREAS}, {"Town": ["East"], "Area": [5.0]}).train, recipe,
+                         Ingest(), "train.csv")  # fmt: skip
+    (fitted,) = fit_preprocessor(frame[:5], recipe).groups
+    assert fitted.name == "median(Area) by Town"
+    assert fitted.transform(frame).tolist() == [2, 2, 15, 2, 15, 3]  # West was not among the five
+
+
+def test_a_deviation_is_the_row_s_own_number_less_its_group_s() -> None:
+    recipe = Features.model_validate({"groups": ({"by": "Town", "columns": ("Area",), "statistic": "mean"},)})
+    frame = pd.DataFrame({"Town": TOWNS, "Area": [*AREAS[:5], NAN]})
+    (fitted,) = fit_preprocessor(frame, recipe).groups
+    assert fitted.name == "Area - mean(Area) by Town"
+    np.testing.assert_array_equal(fitted.transform(frame), [-1, 0, -5, 1, 5, NAN])
+
+
+def test_pieces_tell_how_much_of_each_lies_below_a_number() -> None:
+    preprocessor = fit_preprocessor(pd.DataFrame({"Area": [float(n) for n in range(10)]}), Features(pieces=3))
+    assert preprocessor.columns == ("Area", "Area[0]", "Area[1]", "Area[2]")
+    X = preprocessor.transform(pd.DataFrame({"Area": [4.5, 9.0, -7.0]}))
+    assert X[:, 1:].tolist() == [[1, 0.5, 0], [1, 1, 1], [0, 0, 0]]
+
+
+def test_a_number_of_few_values_has_no_pieces() -> None:
+    assert build({"Rooms": [1.0, 2.0, 3.0] * 2}, pieces=3).of_fold(0).columns == ("Rooms",)
+
+
+def test_an_interaction_is_the_product_of_two_standardised_numbers() -> None:
+    matrix = build({"A": [1.0, 2.0, 3.0, 5.0, 9.0, 4.0], "B": [3.0, 1.0, 2.0, 8.0, 2.0, 4.0]},
+                   interactions=(("A", "B"),)).of_fold(0)  # fmt: skip
+    np.testing.assert_allclose(
+        column(matrix, "A × B"), np.multiply(column(matrix, "A"), column(matrix, "B")), rtol=1e-6
+    )
+
+
+def test_indicators_of_too_few_rows_are_pruned_and_numbers_stay() -> None:
+    built = build({"Town": [*TOWNS, *TOWNS], "Area": [*AREAS, *AREAS]}, folds=np.array([[0] * 6 + [1] * 6]), prune=2)
+    assert built.of_fold(0).columns == ("Area", "Town_North", "Town_South")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"groups": ({"by": "Twon", "columns": ("Area",)},)}, "groups: no such column 'Twon'.*did you mean 'Town'"),
+        ({"groups": ({"by": "Town", "columns": ("Town",)},)}, "'Town' holds text, which has no median"),
+        ({"interactions": (("Area", "Town"),)}, "interactions: no such column 'Town' here"),
+    ],
+)
+def test_recipes_that_name_what_is_not_there_are_refused(recipe: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build({"Town": TOWNS, "Area": AREAS}, **recipe)

@@ -16,7 +16,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"metrics"},
     {"config"},
     {"competition"},
-    {"data.expressions", "data.sample", "data.tables", "data.folds"},
+    {"data.expressions", "data.encodings", "data.sample", "data.tables", "data.folds"},
     {"data.ingest", "data.features"},
     {"learn.functions"},
     {"learn.network"},

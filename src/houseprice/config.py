@@ -108,6 +108,18 @@ class Ordinal(Table):
         return order
 
 
+class Group(Table):
+    """Columns that hold what the rows of a group share (`houseprice.data.encodings`)."""
+
+    by: str
+    """The column whose values are the groups."""
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Numbers, derived ones among them."""
+    statistic: Literal["median", "mean"] = "median"
+    deviation: bool = True
+    """Whether a row's own number less the group's is meant, instead of the group's."""
+
+
 class Features(Table):
     """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
 
@@ -119,6 +131,8 @@ class Features(Table):
     ordinal: tuple[Ordinal, ...] = ()
     derived: dict[str, str] = {}
     """New columns as expressions over others (`houseprice.data.expressions`)."""
+    groups: tuple[Group, ...] = ()
+    """New columns from statistics of groups, learnt from the training rows of a fold."""
     none_is_missing: bool = False
     """Whether the "none of it" category counts as a gap, as D2L reads it."""
     dummy_na: bool = False
@@ -130,8 +144,14 @@ class Features(Table):
     """Numbers ≥ 0 whose skewness exceeds this are replaced by log(1 + x)."""
     clip: Positive | None = None
     """Standardised numbers z are drawn in smoothly to z / √(1 + (z / clip)²), so that no row is farther than this."""
+    pieces: Annotated[int, Field(ge=2)] | None = None
+    """Numbers with more distinct values than this are also encoded by so many pieces of their range."""
+    interactions: tuple[tuple[str, str], ...] = ()
+    """Products of two standardised numbers, as new columns."""
     rare: Annotated[int, Field(ge=0)] = 0
     """Categories with fewer training rows than this are lumped into one."""
+    prune: Annotated[int, Field(ge=0)] = 0
+    """Indicators that differ from their commonest value in fewer training rows than this are left out."""
     drop_constant: bool = True
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Features, Ingest
+from houseprice.data.encodings import GroupColumn, fit_edges, fit_group, piecewise_linear
 from houseprice.data.expressions import derive
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
@@ -71,7 +72,7 @@ def build_features(tables: Tables, recipe: Features, fold_of_row: NDArray[np.int
     Raises
     ------
     ConfigError
-        If the recipe names a column that is not there.
+        If the recipe names a column that is not there, or asks for the statistic of text.
     DataError
         If a column can't play its role, naming the labels and ids.
     """
@@ -159,7 +160,10 @@ def _as_text(values: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """How one number is transformed: log(1 + x) where skewed, gaps filled, mean 0, standard deviation 1, drawn in."""
+    """How one number is transformed: log(1 + x) where skewed, gaps filled, mean 0, standard deviation 1, drawn in.
+
+    With ``edges`` it is also encoded by the pieces of its range between them (`piecewise_linear`).
+    """
 
     name: str
     log1p: bool
@@ -168,6 +172,7 @@ class NumberColumn:
     std: float
     clip: float | None
     indicator: bool
+    edges: tuple[float, ...] = ()
 
     def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
         """Output columns, each [n_rows], with their names."""
@@ -175,10 +180,14 @@ class NumberColumn:
         gaps = np.isnan(numbers)
         if self.log1p:
             numbers = np.log1p(np.maximum(numbers, 0.0))
-        numbers = (np.where(gaps, self.fill, numbers) - self.mean) / self.std
+        numbers = np.where(gaps, self.fill, numbers)
+        standardised = (numbers - self.mean) / self.std
         if self.clip is not None:
-            numbers = numbers / np.sqrt(1 + np.square(numbers / self.clip))
-        output = [(self.name, numbers)]
+            standardised = standardised / np.sqrt(1 + np.square(standardised / self.clip))
+        output = [(self.name, standardised)]
+        if self.edges:
+            pieces = piecewise_linear(numbers, np.array(self.edges))
+            output += [(f"{self.name}[{piece}]", values) for piece, values in enumerate(pieces.T)]
         if self.indicator:
             output.append((f"{self.name}_missing", gaps * 1.0))
         return output
@@ -211,14 +220,20 @@ class Preprocessor:
 
     Attributes
     ----------
+    groups
+        Columns that are added first.
     numbers, categories
         How each input column is transformed.
     columns
         The output columns that are kept; the rest was constant in the rows it was fitted on.
+    interactions
+        Pairs of numbers whose transformed values are multiplied.
     """
 
+    groups: tuple[GroupColumn, ...]
     numbers: tuple[NumberColumn, ...]
     categories: tuple[CategoryColumn, ...]
+    interactions: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
@@ -238,6 +253,7 @@ class Preprocessor:
         return matrix
 
     def _all_columns(self, frame: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+        frame = _with_groups(frame, self.groups)
         output: dict[str, NDArray[np.float64]] = {}
         columns: tuple[NumberColumn | CategoryColumn, ...] = (*self.numbers, *self.categories)
         for column in columns:
@@ -245,7 +261,11 @@ class Preprocessor:
                 while name in output:  # label "Pave" of Alley and a column Alley_Pave; a label "nan" and gaps
                     name += "'"
                 output[name] = values
-        return output
+        return output | {f"{one} × {other}": output[one] * output[other] for one, other in self.interactions}
+
+
+def _with_groups(frame: pd.DataFrame, groups: Sequence[GroupColumn]) -> pd.DataFrame:
+    return pd.concat([frame, *(group.transform(frame) for group in groups)], axis=1) if groups else frame
 
 
 def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
@@ -265,20 +285,41 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     Grinsztajn & Steinwart, "Better by default", NeurIPS 2024, §3.
     """
     ordinal = {column for group in recipe.ordinal for column in group.columns}
+    known = list(frame.columns)
+    _check_known([column for group in recipe.groups for column in (group.by, *group.columns)], "groups", known)
+    groups = tuple(fit_group(frame, column, group) for group in recipe.groups for column in group.columns)
+    frame, ungrouped = _with_groups(frame, groups), frame
     numbers = tuple(
         _fit_number(frame[name], recipe, name in ordinal) for name in frame.columns if is_numeric_dtype(frame[name])
     )
     categories = tuple(
         _fit_category(frame[name], recipe) for name in frame.columns if not is_numeric_dtype(frame[name])
     )
-    everything = Preprocessor(numbers, categories, ())
-    output = everything._all_columns(frame)
-    kept = tuple(name for name, values in output.items() if not recipe.drop_constant or np.ptp(values) > 0)
+    _check_known([name for pair in recipe.interactions for name in pair], "interactions", [n.name for n in numbers])
+    everything = Preprocessor(groups, numbers, categories, recipe.interactions, ())
+    output = everything._all_columns(ungrouped)
+    kept = tuple(
+        name
+        for name, values in output.items()
+        if not (recipe.drop_constant and np.ptp(values) == 0) and not _is_sparse(values, recipe.prune)
+    )
     if not kept:
         raise DataError(
             f"features: every column is constant over the {len(frame)} training rows of a fold. Use fewer folds."
         )
-    return Preprocessor(numbers, categories, kept)
+    return Preprocessor(groups, numbers, categories, recipe.interactions, kept)
+
+
+def _check_known(names: Sequence[str], key: str, known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"features: {key}: no such column {name!r} here; {nearest(name, known)}")
+
+
+def _is_sparse(values: NDArray[np.float64], least: int) -> bool:
+    """Whether a column is an indicator whose rarer value has fewer rows than asked."""
+    ones = int(np.count_nonzero(values == 1))
+    return ones + np.count_nonzero(values == 0) == len(values) and min(ones, len(values) - ones) < least
 
 
 def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
@@ -296,6 +337,7 @@ def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> Number
         mean, std = float(known.iloc[0]), 1.0
     if not np.isfinite([mean, std]).all():
         raise DataError(f"features: numbers too large to standardise in column {values.name!r}. Rescale or drop it.")
+    pieces = recipe.pieces if recipe.pieces and known.nunique() > recipe.pieces else None
     return NumberColumn(
         name=str(values.name),
         log1p=bool(skewed),
@@ -304,6 +346,7 @@ def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> Number
         std=std,
         clip=recipe.clip,
         indicator=recipe.missing_indicators and len(known) < len(values),
+        edges=tuple(fit_edges(known.to_numpy(), pieces).tolist()) if pieces else (),
     )
 
 

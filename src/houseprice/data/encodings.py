@@ -1,0 +1,96 @@
+"""Encodings that learn from training rows: statistics of groups, pieces of a number's range."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
+
+from houseprice.config import Group
+from houseprice.errors import ConfigError
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GroupColumn:
+    """A number that a group's rows share, or a row's deviation from it.
+
+    Attributes
+    ----------
+    name
+        ``median(GrLivArea) by Neighborhood`` or ``GrLivArea - median(GrLivArea) by Neighborhood``.
+    column, by
+        The number, and the column whose values are the groups.
+    value_of
+        The statistic of each group in the rows that it was fitted on.
+    overall
+        The same over all of them: for groups that were not seen, and for gaps.
+    deviation
+        Whether the row's own number less the statistic is meant.
+    """
+
+    name: str
+    column: str
+    by: str
+    value_of: Mapping[object, float]
+    overall: float
+    deviation: bool
+
+    def transform(self, frame: pd.DataFrame) -> pd.Series:
+        """The new column, float64; a gap where the row's own number is needed and absent."""
+        shared = frame[self.by].map(self.value_of).astype(np.float64).fillna(self.overall)
+        values = frame[self.column] - shared if self.deviation else shared
+        return values.rename(self.name)
+
+
+def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
+    """Learn a column's statistic in each group of the given rows.
+
+    The target plays no part, so a group of one row tells nothing about its price.
+
+    Raises
+    ------
+    ConfigError
+        If the column holds text.
+    """
+    if not is_numeric_dtype(frame[column]):
+        raise ConfigError(
+            f"features: groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers"
+        )
+    statistic = f"{recipe.statistic}({column})"
+    value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
+    return GroupColumn(
+        name=f"{column} - {statistic} by {recipe.by}" if recipe.deviation else f"{statistic} by {recipe.by}",
+        column=column,
+        by=recipe.by,
+        value_of=value_of,
+        overall=float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0,
+        deviation=recipe.deviation,
+    )
+
+
+def fit_edges(values: Float, bins: int) -> Float:
+    """Edges of at most so many pieces that hold equally many of the values, float64 [n_edges], ascending.
+
+    Repeated quantiles count once; a column of few values thus has fewer pieces. Without two distinct values
+    there are none.
+    """
+    return np.unique(np.quantile(values, np.linspace(0, 1, bins + 1))) if len(values) else np.empty(0)
+
+
+def piecewise_linear(values: Float, edges: Float) -> Float:
+    """How much of each piece lies below a value, in [0, 1]: float64 [n_rows] and [n_edges] → [n_rows, n_edges - 1].
+
+    Piecewise linear encoding: Gorishniy, Rubachev & Babenko, "On embeddings for numerical features in tabular deep
+    learning", NeurIPS 2022, §3.1; here values beyond the outermost edges count as these, so that no row is far.
+
+    >>> piecewise_linear(np.array([0.0, 1.5, 9.0]), np.array([0.0, 1.0, 3.0]))
+    array([[0.  , 0.  ],
+           [1.  , 0.25],
+           [1.  , 1.  ]])
+    """
+    low, high = edges[:-1], edges[1:]
+    return np.asarray(np.clip((values[:, None] - low) / (high - low), 0.0, 1.0))
