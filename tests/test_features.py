@@ -1,6 +1,7 @@
 """Features: the course's matrix to the bit, and preprocessors that learn from training rows alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -365,6 +366,6 @@ def test_indicators_of_too_few_rows_are_pruned_and_numbers_stay() -> None:
         ({"interactions": (("Area", "Town"),)}, "interactions: no such column 'Town' here"),
     ],
 )
-def test_recipes_that_name_what_is_not_there_are_refused(recipe: dict[str, object], message: str) -> None:
+def test_recipes_that_name_what_is_not_there_are_refused(recipe: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build({"Town": TOWNS, "Area": AREAS}, **recipe)

@@ -97,7 +97,7 @@ def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName
     network = Network(7, recipe.hidden, 1, activation, members=3, skip=skip)
     for member in range(3):
         start = initial_weights(recipe, 7, random)
-        network.load(member, {name: random.standard_normal(value.shape) / 3 for name, value in start.items()})
+        network.load(member, {name: random.standard_normal(v.shape).astype(np.float32) for name, v in start.items()})
     X = torch.randn(50, 7)
     for member in range(3):
         weights = weights_of(network.parameters, member, 7, 1)

@@ -97,7 +97,7 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     streams = Streams.of(Member(recipe, data, seed), len(recipe.hidden))
     start = as_module(recipe, initial_weights(recipe, data.X.shape[1], streams.initial))
     modules: list[nn.Module] = []
-    for module in start.terms[0] if isinstance(start, Sum) else start.children():
+    for module in (start.terms[0] if isinstance(start, Sum) else start).children():
         modules += [module] if isinstance(module, nn.Linear) else [module, Dropout()]
     layers = nn.Sequential(*modules)
     net = nn.Sequential(Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)

@@ -149,7 +149,8 @@ class Streams:
             np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
             for purpose in range(6 + hidden_layers)
         ]
-        return cls(*streams[:5], tuple(streams[5:]))
+        initial, inner_split, order, label_noise, input_noise, *dropout = streams
+        return cls(initial, inner_split, order, label_noise, input_noise, tuple(dropout))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""

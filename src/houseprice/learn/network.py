@@ -105,7 +105,8 @@ def as_module(recipe: Linear, weights: Weights) -> nn.Module:
     layers = nn.Sequential(*modules)
     if not has_skip(recipe):
         return layers.eval()
-    skip = nn.Linear(*reversed(weights[SKIP].shape), bias=False)
+    outputs, inputs = weights[SKIP].shape
+    skip = nn.Linear(inputs, outputs, bias=False)
     skip.load_state_dict({"weight": torch.tensor(weights[SKIP])})
     return Sum(layers, skip).eval()
 
