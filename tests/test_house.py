@@ -26,7 +26,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval"},
-    {"compete.ensemble", "compete.submission", "compete.database"},
+    {"compete.ensemble", "compete.submission", "compete.database", "compete.statistics"},
     {"compete.leaderboard"},
     {"artifacts"},
     {"plan"},
