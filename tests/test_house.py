@@ -25,7 +25,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.batch"},
     {"learn.training"},
     {"learn.estimators"},
-    {"learn.crossval"},
+    {"learn.crossval", "learn.curves"},
     {"compete.ensemble", "compete.submission", "compete.leaderboard"},
     {"artifacts"},
     {"plan"},

@@ -126,11 +126,15 @@ def train(plan: Plan, experiment: str) -> "Run":
             )
 
     def summarize(run: "Run") -> dict[str, Any]:
+        from houseprice.learn.curves import curves_of
+
+        curves = curves_of(run.members)
         return {
             **_scores(run),
             "train_score": run.train_score,
             "columns": run.n_columns[1],
             "members": len(run.members),
+            "curves": curves and curves.to_json(),
         }
 
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
