@@ -9,6 +9,7 @@
     ├── DownloadError        the mirror or the Kaggle client could not deliver
     ├── TrainingError        an experiment can't be trained: diverged member, absent device, bad estimator
     ├── StorageError         a file can't be written or read: full disk, read-only folder, corrupt artifact
+    ├── LeaderboardError     the leaderboard has no such row, or does not take what is to be recorded
     └── SubmissionError      an entry fails its checks, or can't be reproduced
 
 A message says what is wrong (file, column or key, offending values), where, and the way out.
@@ -43,6 +44,10 @@ class TrainingError(HousePriceError):
 
 class StorageError(HousePriceError):
     """A file of ours could not be written or read back."""
+
+
+class LeaderboardError(HousePriceError):
+    """The leaderboard has not what is asked for, or refuses what it is told."""
 
 
 class SubmissionError(HousePriceError):

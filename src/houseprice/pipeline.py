@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.compete import leaderboard
 from houseprice.competition import competition_from_json
 from houseprice.config import Linear
 from houseprice.errors import SubmissionError, listing
 from houseprice.files import sha256_of, storing
-from houseprice.machine import git_state, peak_memory_mb
+from houseprice.machine import peak_memory_mb
 from houseprice.manifest import check_import_paths, describe, differences, environment
 from houseprice.plan import Plan, Workspace, choose_device, ensemble_recipe
+from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
@@ -139,7 +139,7 @@ def train(plan: Plan, experiment: str) -> "Run":
 
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     finished.remove()
-    _record(plan, stage, "run", experiment)
+    record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
 
@@ -198,7 +198,7 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
 
     found: Blend = _cached(plan, stage, compute, summarize, lambda: tuple(train(plan, run) for run in recipe.runs))
     if entry in competition.ensembles:
-        _record(plan, stage, "ensemble", entry)
+        record(plan, stage, "ensemble", entry, found, plan.summary(stage))
     return found
 
 
@@ -207,9 +207,8 @@ def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
     stage = plan.run(experiment)
     recipe = plan.workspace.competition.experiments[experiment]
     lacks_weights = isinstance(recipe, Linear) and not _weights_path(plan, stage).exists()
-    if lacks_weights or not plan.workspace.store.find(stage):
+    if lacks_weights or not plan.workspace.store.find(stage) or not is_recorded(plan, stage, "run", experiment):
         train(plan, experiment)
-    _record(plan, stage, "run", experiment)
     if isinstance(recipe, Linear) and recipe.precision == "bfloat16":
         _compare_precision(plan, experiment)
     return plan.summary(stage)
@@ -218,10 +217,9 @@ def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
 def summarize_ensemble(plan: Plan, entry: str) -> dict[str, Any]:
     """The same of an ensemble: weights, scores; it is fitted if need be."""
     stage = plan.blend(entry)
-    if not plan.workspace.store.find(stage):
+    named = entry in plan.workspace.competition.ensembles
+    if not plan.workspace.store.find(stage) or (named and not is_recorded(plan, stage, "ensemble", entry)):
         ensemble(plan, entry)
-    if entry in plan.workspace.competition.ensembles:
-        _record(plan, stage, "ensemble", entry)
     return plan.summary(stage)
 
 
@@ -254,8 +252,10 @@ def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
         ensemble(plan, entry)  # whose record the manifest quotes, also where the CSV's artifact is there already
         data = submission(plan, entry)
         write_entry(path, data, describe(plan, entry, data))
-    summary = plan.summary(plan.blend(entry))
-    _record(plan, plan.entry(entry), "entry", entry, summary)
+    stage = plan.entry(entry)
+    if not is_recorded(plan, stage, "entry", entry):
+        blend = ensemble(plan, entry)
+        record(plan, stage, "entry", entry, blend, plan.summary(plan.blend(entry)))
     return path
 
 
@@ -389,33 +389,3 @@ def _cached(
 
 def _scores(result: "Run | Blend") -> dict[str, Any]:
     return {"score": result.score, "std_error": result.std_error, "fold_scores": result.fold_scores.tolist()}
-
-
-def _record(plan: Plan, stage: Stage, kind: leaderboard.Kind, name: str, summary: dict[str, Any] | None = None) -> None:
-    """Put a stage on the leaderboard, if it is not there yet."""
-    workspace, competition = plan.workspace, plan.workspace.competition
-    if leaderboard.is_recorded(workspace.board, kind, name, stage.fingerprint):
-        return
-    summary = summary or plan.summary(stage)
-    recipes = [competition.experiments[run] for run in competition.runs_of(name)]
-    commit, dirty = git_state(workspace.root)
-    row = leaderboard.Row(
-        name=name,
-        kind=kind,
-        score=summary["score"],
-        std_error=summary["std_error"],
-        fold_scores=tuple(summary["fold_scores"]),
-        train_score=summary.get("train_score"),
-        columns=summary["columns"],
-        members=summary["members"],
-        seconds=summary["seconds"],
-        peak_memory_mb=summary["peak_memory_mb"],
-        source=plan.source,
-        sees_test=any(competition.features[recipe.features].scope == "all" for recipe in recipes),
-        overrides=workspace.overrides,
-        git_commit=commit,
-        git_dirty=dirty,
-        fingerprint=stage.fingerprint,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-    leaderboard.record(workspace.board, row)
