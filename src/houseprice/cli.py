@@ -266,6 +266,34 @@ def leaderboard(competition: Name = _NAME, root: Root = _ROOT, as_json: Json = F
 
 
 @app.command()
+def report(
+    name: Entry = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COLUMN", help="Whose residuals are shown first; all can be chosen.")
+    ] = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    seeds: Seeds = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+) -> None:
+    """Write submissions/NAME/report.html: one page that opens with no network, bringing all that it needs."""
+    from houseprice.files import write_text
+    from houseprice.plan import ensemble_recipe
+    from houseprice.report.gather import gather
+    from houseprice.report.page import render
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rules = plan.workspace.competition
+    entry = name or rules.entry
+    ensemble_recipe(rules, entry)
+    page = render(gather(plan, entry, by))
+    path = plan.workspace.entry_path("report").with_suffix(".html")
+    write_text(path, page)
+    typer.echo(f"{path}  {len(page.encode()) / 1e6:.1f} MB, opens with no network (source: {plan.source})")
+
+
+@app.command()
 def explain(
     name: Entry = None,
     device: Device = "auto",
