@@ -67,7 +67,7 @@ def test_texts_of_files_are_shown_not_read_as_tags() -> None:
         figures.importance(names, scores, scores, HOSTILE),
         figures.score_intervals(names, scores, scores, scores, HOSTILE, ["better", "worse"]),
         figures.comparison_matrix(names, two, [["better", None], ["worse", "not distinguishable"]]),
-        figures.board_against_oof(names, scores, scores, HOSTILE, names),
+        figures.board_against_oof(names, scores, scores, HOSTILE, [True, False]),
     ]
     for figure in every:
         text = json.dumps(drawn(figure), ensure_ascii=False)

@@ -64,7 +64,7 @@ def curves_of(members: Sequence["FittedMember"]) -> Curves | None:
 
 def mean_of_numbers(rows: Sequence[Float] | Float) -> Float:
     """The mean of the numbers in each column of rows, float64 [n_columns]; NaN where there are none."""
-    stacked = np.stack(rows)
+    stacked = np.asarray(rows)
     counts = np.isfinite(stacked).sum(axis=0)
     sums = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)
     return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))

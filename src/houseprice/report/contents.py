@@ -75,6 +75,27 @@ class ColumnShown:
 
 
 @dataclass(frozen=True)
+class LedgerLine:
+    """An entry that the competition has scored."""
+
+    name: str
+    fingerprint: str
+    oof: float
+    public: float
+    private: float | None
+    expected: float | None
+    recommended: bool
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the competition said of entries, and the sentence above it."""
+
+    lead: str
+    entries: tuple[LedgerLine, ...]
+
+
+@dataclass(frozen=True)
 class Command:
     """A command that is part of making the entry again, and why."""
 
@@ -119,6 +140,7 @@ class Report:
     worst_columns: tuple[str, ...]
     importances: tuple[ImportanceShown, ...]
     importance_table: tuple[tuple[str, tuple[float | None, ...]], ...]
+    ledger: Ledger | None
     data_lead: str
     columns: tuple[ColumnShown, ...]
     commands: tuple[Command, ...]

@@ -3,6 +3,7 @@
 They are drawn here rather than in the page: fifty of them cost nothing, need no script, and print.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,10 @@ class Interval:
     goes_on_right: bool
 
 
-def intervals(values: Float, low: Float, high: Float, zero: float | None = None) -> tuple[list[Interval], float | None]:
-    """Place values and intervals on one axis; what is far from all others is cut, so that the others can be seen.
+def intervals(
+    values: Float, low: Float, high: Float, zero: float | None = None, reach: float = math.inf
+) -> tuple[list[Interval], float | None]:
+    """Place values and intervals on one axis.
 
     Parameters
     ----------
@@ -46,13 +49,15 @@ def intervals(values: Float, low: Float, high: Float, zero: float | None = None)
         float64 [n_rows].
     zero
         A value that is to be marked.
+    reach
+        What is farther from the middle than this many times what is usual is cut, so that the others can be seen.
 
     Returns
     -------
     list of Interval, and the place of ``zero``
     """
     first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
-    reach = 3 * max(float(third - first), float(np.median(high - low)))
+    reach *= max(float(third - first), float(np.median(high - low)), 1e-12)
     marked = [] if zero is None else [zero]
     start = min([*(end for end in low.tolist() if end >= middle - reach), *marked], default=middle - 1)
     end = max([*(end for end in high.tolist() if end <= middle + reach), *marked], default=middle + 1)
@@ -60,7 +65,7 @@ def intervals(values: Float, low: Float, high: Float, zero: float | None = None)
 
     def place(value: float) -> float:
         inner = (min(max(value, start), end) - start) / span
-        return round(_MARGIN + inner * (INTERVAL_WIDTH - 2 * _MARGIN), 1)
+        return float(round(_MARGIN + inner * (INTERVAL_WIDTH - 2 * _MARGIN), 1))
 
     drawn = [
         Interval(

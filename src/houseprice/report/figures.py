@@ -7,6 +7,7 @@ figure can be read on a light page and on a dark one (WCAG 2.2, 1.4.11). Text th
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -309,7 +310,7 @@ def comparison_matrix(names: Sequence[str], differences: Float, verdicts: Sequen
 
 
 def board_against_oof(
-    entries: Sequence[str], oof: Float, board: Float, metric_name: str, recommended: Sequence[str] = ()
+    entries: Sequence[str], oof: Float, board: Float, metric_name: str, recommended: Sequence[bool] = ()
 ) -> go.Figure:
     """What the competition said of entries beside their out-of-fold scores, both float64 [n_entries]."""
     figure = _figure(
@@ -321,7 +322,7 @@ def board_against_oof(
     figure.add_scatter(x=ends, y=ends, mode="lines", hoverinfo="skip", line={"color": QUIET, "width": 1, "dash": "dot"})
     figure.add_scatter(
         x=oof, y=board, mode="markers+text", textposition="top center", text=list(map(plain, entries)),
-        marker={"size": 11, "color": [ACCENT if entry in recommended else QUIET for entry in entries]},
+        marker={"size": 11, "color": [ACCENT if final else QUIET for final in recommended] or QUIET},
         hovertemplate="%{text}<br>out of fold %{x:.5f}<br>public %{y:.5f}<extra></extra>",
     )  # fmt: skip
     return figure
@@ -329,7 +330,12 @@ def board_against_oof(
 
 def _figure(**layout: Any) -> go.Figure:
     """An empty figure in the house's manner, with no template of Plotly's beneath."""
-    return go.Figure(layout=go.Layout(template=go.layout.Template(layout=_LAYOUT), **layout))
+    return go.Figure(layout=go.Layout(template=_template(), **layout))
+
+
+@lru_cache
+def _template() -> go.layout.Template:
+    return go.layout.Template(layout=_LAYOUT)
 
 
 def _bars(names: Sequence[str], values: Float, title: str, error: Float | None = None) -> go.Figure:
@@ -364,7 +370,7 @@ def _sensible_ticks(low: float, high: float, log: bool) -> dict[str, Any]:
     if not log:
         return {"tickformat": ",~g"}
     values, labels = log_ticks(low, high)
-    return {"tickvals": values, "ticktext": labels}
+    return {"tickvals": values, "ticktext": labels, "tickangle": 0}
 
 
 def log_ticks(low: float, high: float, at_least: int = 4) -> tuple[list[float], list[str]]:

@@ -1,8 +1,9 @@
 """Gathering the report's contents, once, from the plan, the leaderboard and the artifacts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from houseprice import pipeline
 from houseprice.artifacts import installed_version
 from houseprice.compete.leaderboard import Evidence, Row, evidence_of
+from houseprice.compete.ledger import board_scores, recommend_finals
 from houseprice.compete.submission import read_entry
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
@@ -18,18 +20,37 @@ from houseprice.metrics import METRICS, Metric
 from houseprice.plan import Plan, ensemble_recipe
 from houseprice.report import figures
 from houseprice.report.columns import columns_of, number
-from houseprice.report.contents import ColumnShown, EnsembleRun, Entry, ImportanceShown, Report, WorstRow
+from houseprice.report.contents import (
+    ColumnShown,
+    EnsembleRun,
+    Entry,
+    ImportanceShown,
+    Ledger,
+    LedgerLine,
+    Report,
+    WorstRow,
+)
 from houseprice.report.drawing import bars
 from houseprice.report.groups import group_table, group_tables
 from houseprice.report.panels import panels_of
 from houseprice.report.standings import board_of, matrix_of
-from houseprice.report.wording import commands, data_lead, decimals_for, described, facts, headline, notes, tiles
+from houseprice.report.wording import (
+    commands,
+    data_lead,
+    decimals_for,
+    described,
+    facts,
+    headline,
+    ledger_lead,
+    notes,
+    tiles,
+)
 from houseprice.review import Residuals, residuals_of, review
 
 _Ranking = Sequence[Mapping[str, Any]]  # of `houseprice.pipeline.summarize_importance`
 
 WORST_ROWS = 15
-WORST_COLUMNS = 6
+WORST_COLUMNS = 5
 BARS_OF_IMPORTANCE = 15
 
 
@@ -65,10 +86,11 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     assert evidence is not None  # submit has recorded it
     curves = _curves(plan, found.rows)
     residuals = residuals_of(evidence, tables, metric, worst=WORST_ROWS)
-    panels = panels_of(found.rows, curves, metric.name)
+    panels = panels_of(found.rows, curves, metric.name, _keys_of_runs(plan, found.rows, blend["weights"]))
     decimals = decimals_for(next((r.std_error for r in found.rows if r.key == found.best), row.std_error))
     board = board_of(found, notes(found, decimals))
     columns = columns_of(tables)
+    ledger = _ledger(workspace.board, len(tables.test))
     important = _by_importance(importance, blend["weights"])
     manifest = read_entry(path)[1]
     return Report(
@@ -98,14 +120,14 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
         worst=_worst(residuals, tables, important[:WORST_COLUMNS]),
         worst_columns=tuple(important[:WORST_COLUMNS]),
         importances=tuple(
-            ImportanceShown(run, 60 + 24 * min(BARS_OF_IMPORTANCE, len(each)))
-            for run, each in importance.items()
+            ImportanceShown(run, 60 + 24 * min(BARS_OF_IMPORTANCE, len(each))) for run, each in importance.items()
         ),
         importance_table=_importance_table(importance, important),
+        ledger=ledger,
         data_lead=data_lead(tables, sum(column.differs for column in columns)),
         columns=tuple(ColumnShown(column, tuple(bars(column.labels, column.train, column.test))) for column in columns),
         commands=commands(plan, entry, row),
-        figures=_figures(evidence, residuals, metric, competition.target, blend, importance),
+        figures=_figures(evidence, residuals, metric, competition.target, blend, importance, ledger),
     )
 
 
@@ -117,6 +139,12 @@ def _curves(plan: Plan, rows: Sequence[Row]) -> dict[str, Curves]:
         if record and (curves := record.summary.get("curves")):
             found[row.key] = curves_from_json(curves)
     return found
+
+
+def _keys_of_runs(plan: Plan, rows: Sequence[Row], runs: Iterable[str]) -> set[str]:
+    """The keys of an entry's runs on the leaderboard."""
+    fingerprints = {plan.run(run).fingerprint for run in runs}
+    return {row.key for row in rows if row.fingerprint in fingerprints}
 
 
 def _entry(plan: Plan, entry: str, blend: Mapping[str, Any], manifest: Mapping[str, Any]) -> Entry:
@@ -145,6 +173,28 @@ def _by_importance(importance: Mapping[str, _Ranking], weights: Mapping[str, flo
         for column in ranking:
             total[column["column"]] = total.get(column["column"], 0.0) + weights[run] * column["increase"]
     return sorted(total, key=lambda name: -total[name])
+
+
+def _ledger(board: Path, n_test: int) -> Ledger | None:
+    """What the competition said, and the entries to finish with; None before it said anything."""
+    scores, recommended = board_scores(board), recommend_finals(board, n_test)
+    if not scores:
+        return None
+    expected = dict(zip(recommended.scores, recommended.expected, strict=True)) if recommended else {}
+    finals = recommended.finals if recommended else ()
+    lines = tuple(
+        LedgerLine(
+            name=score.entry.name,
+            fingerprint=score.entry.fingerprint[:8],
+            oof=score.entry.score,
+            public=score.public,
+            private=score.private,
+            expected=expected.get(score),
+            recommended=score.entry in finals,
+        )
+        for score in scores
+    )
+    return Ledger(ledger_lead(len(lines), [row.name for row in finals]), lines)
 
 
 def _importance_table(
@@ -182,6 +232,7 @@ def _figures(
     target: str,
     blend: Mapping[str, Any],
     importance: Mapping[str, _Ranking],
+    ledger: Ledger | None,
 ) -> dict[str, str]:
     """Plotly's JSON of every figure that is drawn in the page, but for the learning curves."""
     log = metric.needs_positive
@@ -199,4 +250,9 @@ def _figures(
         increase, error = (np.array([column[key] for column in top]) for key in ("increase", "std_error"))
         names = [column["column"] for column in top]
         drawn[f"importance-{place}"] = figures.importance(names, increase, error, metric.name)
+    if ledger:
+        oof, public = (np.array([getattr(line, name) for line in ledger.entries]) for name in ("oof", "public"))
+        names = [line.name for line in ledger.entries]
+        finals = [line.recommended for line in ledger.entries]
+        drawn["ledger"] = figures.board_against_oof(names, oof, public, metric.name, finals)
     return {name: figure.to_json() for name, figure in drawn.items()}

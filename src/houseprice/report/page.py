@@ -20,6 +20,7 @@ _SECTIONS = {
     "curves": "Learning curves",
     "residuals": "Residuals",
     "ensemble": "Ensemble",
+    "public": "Public scores",
     "importance": "Importance",
     "data": "Data",
     "entry": "The entry",
@@ -55,7 +56,7 @@ def render(report: Report) -> str:
     }
     return environment.get_template("report.html").render(
         report=report,
-        sections=list(_SECTIONS.items()),
+        sections=[(key, name) for key, name in _SECTIONS.items() if key != "public" or report.ledger],
         css=Markup(css),
         theme_js=Markup(theme_js),
         js=Markup(js),

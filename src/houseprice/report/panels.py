@@ -1,6 +1,6 @@
 """Learning curves as small multiples: one panel an experiment, all on the same log axis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,9 @@ class Panel:
     valid_end: float
 
 
-def panels_of(rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: str) -> tuple[Panel, ...]:
+def panels_of(
+    rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: str, first: Collection[str] = ()
+) -> tuple[Panel, ...]:
     """Draw the curves of all rows that have some.
 
     Parameters
@@ -72,6 +74,8 @@ def panels_of(rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: st
         By `Row.key`.
     metric_name
         For the axes.
+    first
+        Keys of the rows that are in the large figure from the beginning, before the best of other names.
     """
     having = [row for row in rows if row.key in curves]
     if not having:
@@ -81,8 +85,9 @@ def panels_of(rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: st
         Tick(round(CURVE_HEIGHT - 4 - np.log(value / low) / np.log(high / low) * (CURVE_HEIGHT - 8), 1), label)
         for value, label in zip(*log_ticks(low, high), strict=True)
     )
-    newest = {row.name: max(other.created for other in having if other.name == row.name) for row in having}
-    by_default = [row.key for row in having if row.created == newest[row.name]][:SHOWN_AT_FIRST]
+    best_of_name = {row.name: row for row in reversed(having)}
+    best_of_name |= {row.name: row for row in having if row.key in first}
+    by_default = sorted(best_of_name.values(), key=lambda row: row.key not in first)[:SHOWN_AT_FIRST]
     panels = []
     for place, (row, name) in enumerate(zip(having, unique_names(having), strict=True)):
         found = curves[row.key]
@@ -96,7 +101,7 @@ def panels_of(rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: st
                 fingerprint=row.fingerprint[:8],
                 overrides=own_overrides(row),
                 color=color,
-                shown=row.key in by_default,
+                shown=row in by_default,
                 drawn=thumbnail(found.train, found.valid, (low, high)),
                 ticks=ticks,
                 figure=figure.to_json(),

@@ -94,16 +94,19 @@ def board_of(found: Review, notes: Sequence[str]) -> Board:
     """
     beside = {row.key: found.against_best(row) for row in found.rows if row.key != found.best}
     compared = {key: comparison for key, comparison in beside.items() if comparison is not None}
-    drawn, zero = [], None
+    drawn: list[Interval] = []
+    zero = None
     if compared:
         difference, low, high = (
             np.array([getattr(comparison, name) for comparison in compared.values()])
             for name in ("difference", "low", "high")
         )
-        drawn, zero = intervals(difference, low, high, zero=0.0)
+        drawn, zero = intervals(difference, low, high, zero=0.0, reach=3)
     drawing_of = dict(zip(compared, drawn, strict=True))
     scores, errors = (np.array([getattr(row, name) for row in found.rows]) for name in ("score", "std_error"))
-    spreads, _ = intervals(scores, scores - 1.96 * errors, scores + 1.96 * errors) if found.rows else ([], None)
+    spreads, _ = (
+        intervals(scores, scores - 1.96 * errors, scores + 1.96 * errors, reach=3) if found.rows else ([], None)
+    )
     lines = []
     for row, spread in zip(found.rows, spreads, strict=True):
         comparison = compared.get(row.key)

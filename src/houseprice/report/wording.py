@@ -2,10 +2,11 @@
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from houseprice.compete.leaderboard import Row
+from houseprice.compete.ledger import ENTRIES_NEEDED
 from houseprice.config import Ensemble
 from houseprice.data.tables import Tables
 from houseprice.plan import Plan
@@ -52,8 +53,9 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
     score, error = f"{best.score:,.{decimals}f}", f"{best.std_error:,.{decimals}f}"
     shown = [Tile("Best, out of fold", score, error, f"{best.name}, {best.kind}")]
     if found.luck:
-        luck = f"The best of {found.luck.experiments} on the same rows: luck is {found.luck.optimism:,.{decimals + 1}f}."
-        shown.append(Tile("With luck taken off", f"{found.luck.expected:,.{decimals}f}", "", luck))
+        luck = f"{found.luck.optimism:,.{decimals + 1}f}"
+        of = f"It is the best of {found.luck.experiments} on the same rows: luck is {luck} of its score."
+        shown.append(Tile("With luck taken off", f"{found.luck.expected:,.{decimals}f}", "", of))
     noise = "One standard error of a leaderboard score. Smaller gains there say little."
     shown.append(Tile(f"Noise of {found.n_test:,} test rows", f"± {found.noise:,.{decimals}f}", "", noise))
     if verdicts := _verdicts(board):
@@ -98,6 +100,17 @@ def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
         )
     )
     return f"{name} has {len(recipe.runs)} runs, {_METHODS[recipe.method]}.{naive}"
+
+
+def ledger_lead(n_entries: int, finals: Sequence[str]) -> str:
+    """What the ledger says: the entries to finish with, or how many it takes to recommend some."""
+    if finals:
+        return (
+            f"To finish with: {' and '.join(finals)}. Of {n_entries} scored entries they have the least expected final "
+            "score, from the out-of-fold and the public score, each by its rows."
+        )
+    what = "entry" if n_entries == 1 else "entries"
+    return f"{n_entries} scored {what}; two to finish with are recommended from {ENTRIES_NEEDED} on."
 
 
 def data_lead(tables: Tables, n_differing: int) -> str:

@@ -182,7 +182,7 @@
       }
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
-    command.append(button);
+    one(".why", command).append(button);
   }
 
   // -------------------------------------------------------------- figures
