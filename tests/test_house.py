@@ -26,6 +26,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
+    {"learn.importance"},
     {"compete.ensemble", "compete.submission", "compete.database"},
     {"compete.leaderboard"},
     {"artifacts"},

@@ -187,6 +187,35 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
 
 
 @app.command()
+def importance(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="By default the first behind the entry.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Show so many columns.")] = 20,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show how much an experiment needs each column: the rise of its score when the column's cells are exchanged."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rules = plan.workspace.competition
+    name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
+    ranking = pipeline.summarize_importance(plan, name)
+    if as_json:
+        print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
+        return
+    cells = [(row["column"], row["increase"], row["std_error"]) for row in ranking[:top]]
+    heads = ("column", f"rise of {rules.metric}", "± s.e.")
+    print_table(f"importance for {name} (source: {plan.source})", heads, cells)
+
+
+@app.command()
 def ensemble(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ENSEMBLE]…", help="All of the file by default.")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
+    from houseprice.learn.importance import Importance
 
 
 def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
@@ -146,6 +147,47 @@ def train(plan: Plan, experiment: str) -> "Run":
         weights = {(member.fold, member.seed): member.weights for member in run.members}
         save_weights(_weights_path(plan, stage), recipe, weights)
     return run
+
+
+def importance(plan: Plan, experiment: str) -> "Importance":
+    """How much an experiment's validation scores need each column of the raw files."""
+    workspace, competition = plan.workspace, plan.workspace.competition
+    recipe = competition.experiments[experiment]
+    stage = plan.importance(experiment)
+
+    def compute(frames: "Tables", matrices: "FeatureSet", run: "Run") -> "Importance":
+        from houseprice.learn.importance import permutation_importance
+        from houseprice.metrics import METRICS
+
+        with workspace.listener.progress(stage.slot) as on_progress:
+            return permutation_importance(
+                recipe,
+                run,
+                frames,
+                matrices,
+                competition.features[recipe.features],
+                competition.ingest,
+                METRICS[competition.metric],
+                threads=competition.threads,
+                on_progress=on_progress,
+            )
+
+    def summarize(found: "Importance") -> dict[str, Any]:
+        return {"columns": found.ranking()}
+
+    found: Importance = _cached(
+        plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment), train(plan, experiment))
+    )
+    return found
+
+
+def summarize_importance(plan: Plan, experiment: str) -> list[dict[str, Any]]:
+    """The same without loading it: `houseprice.learn.importance.Importance.ranking`. It is computed if need be."""
+    stage = plan.importance(experiment)
+    if not plan.workspace.store.find(stage):
+        importance(plan, experiment)
+    ranking: list[dict[str, Any]] = plan.summary(stage)["columns"]
+    return ranking
 
 
 def _weights_path(plan: Plan, stage: Stage) -> Path:
