@@ -297,6 +297,30 @@ def test_a_leaderboard_that_is_no_database_is_one_line(root: Path) -> None:
     }
 
 
+def test_what_the_competition_said_is_recorded_and_five_entries_recommend_two(root: Path) -> None:
+    line = succeed(root, "leaderboard", "--record", "blend", "--public", "0.1234", "--private", "0.125")
+    assert re.fullmatch(
+        r"blend@[0-9a-f]{8}: public 0\.12340, private 0\.12500; out-of-fold 0\.\d{5} ± 0\.\d{5}\n", line
+    )
+    for number, name in enumerate(("ridge", "mlp", "tree", "linear")):
+        assert "to finish with" not in line
+        succeed(root, "submit", name)
+        line = succeed(root, "leaderboard", "--record", name, "--public", str(0.2 + number / 100))
+    assert re.search(r"to finish with, by expected score: blend@.{8} \(0\.\d{5}\), ridge@.{8} \(0\.\d{5}\)\n$", line)
+
+
+def test_a_score_that_cannot_be_recorded_is_one_line(root: Path) -> None:
+    for arguments, complaint in (
+        (("--record", "blend", "--public", "nan"), "a public score of nan is none"),
+        (("--record", "blent", "--public", "0.1"), "no entry 'blent' on the leaderboard; did you mean 'blend'?"),
+        (("--record", "mlp", "--public", "0.1"), "no entry 'mlp' on the leaderboard; known: blend"),
+        (("--record", "blend@0000", "--public", "0.1"), "no row 'blend@0000' on the leaderboard; it has blend@"),
+    ):
+        assert complaint in fail(root, "leaderboard", *arguments)
+    for option, value in (("--record", "blend"), ("--public", "0.1"), ("--private", "0.1"), ("--public", "good")):
+        assert call(root, "leaderboard", option, value).exit_code == 2
+
+
 # processes --------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
+from houseprice.compete import ledger
 from houseprice.competition import competition_from_json
 from houseprice.config import Linear
 from houseprice.errors import SubmissionError, listing
@@ -30,6 +31,7 @@ from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
+    from houseprice.compete.ledger import Recommendation
     from houseprice.data.features import FeatureSet
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
@@ -336,6 +338,11 @@ def _stands(plan: Plan, entry: str, path: Path) -> bool:
         plan.workspace.listener.say(f"{error} It is written anew.")
         return False
     return bool(manifest.get("fingerprint") == stage.fingerprint)
+
+
+def recommend_finals(plan: Plan) -> "Recommendation | None":
+    """The two entries to finish with (`houseprice.compete.ledger.recommend`); None while too few are recorded."""
+    return ledger.recommend_finals(plan.workspace.board, len(tables(plan).sample_ids))
 
 
 def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.learn.members import FittedMember
+if TYPE_CHECKING:
+    from houseprice.learn.members import FittedMember  # which brings torch
 
 Float = NDArray[np.float64]
 
@@ -48,21 +49,21 @@ def curves_from_json(document: Mapping[str, Any]) -> Curves:
     return Curves(np.array(document["epochs"], dtype=np.int64), train, valid)
 
 
-def curves_of(members: Sequence[FittedMember]) -> Curves | None:
+def curves_of(members: Sequence["FittedMember"]) -> Curves | None:
     """The learning curves of a run's members; None for estimators that have none."""
     folds = sorted({member.fold for member in members})
     if not folds or not len(members[0].train_scores):
         return None
     train, valid = (
-        np.stack([_mean([getattr(m, name) for m in members if m.fold == fold]) for fold in folds])
+        np.stack([mean_of_numbers([getattr(m, name) for m in members if m.fold == fold]) for fold in folds])
         for name in ("train_scores", "valid_scores")
     )  # [fold, epoch]
     known = np.flatnonzero(np.isfinite(valid).any(axis=0))
     return Curves(known + 1, train[:, known], valid[:, known]) if len(known) else None
 
 
-def _mean(rows: Sequence[Float]) -> Float:
-    """The mean of the numbers among rows, float64 [n]; NaN where there are none."""
+def mean_of_numbers(rows: Sequence[Float] | Float) -> Float:
+    """The mean of the numbers in each column of rows, float64 [n_columns]; NaN where there are none."""
     stacked = np.stack(rows)
     counts = np.isfinite(stacked).sum(axis=0)
     sums = np.where(np.isfinite(stacked), stacked, 0.0).sum(axis=0)
@@ -91,7 +92,7 @@ def diagnose(curves: Curves) -> Diagnosis:
     >>> diagnose(Curves(np.arange(1, 21), falling, falling + 0.02)).verdict
     'underfitting'
     """
-    train, valid = _mean(list(curves.train)), _mean(list(curves.valid))
+    train, valid = mean_of_numbers(curves.train), mean_of_numbers(curves.valid)
     last = int(np.flatnonzero(np.isfinite(valid))[-1])
     best = int(np.nanargmin(valid))
     end, gap = float(valid[last]), float(valid[last] - train[last])

@@ -5,6 +5,7 @@ figure can be read on a light page and on a dark one (WCAG 2.2, 1.4.11). Text th
 (`plain`): Plotly would take tags in it for its own.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -19,6 +20,13 @@ ACCENT, CONTRAST, QUIET = "#2a8c82", "#c8663c", "#767b84"
 SERIES = (ACCENT, CONTRAST, "#7d7fd0", "#a9742f", "#b5569b", "#5f8f3a")
 VERDICT_COLORS: Mapping[str, str] = {"better": ACCENT, "worse": CONTRAST, "not distinguishable": QUIET}
 LABEL_LENGTH = 32
+_TICK_STEPS = (
+    (1,),
+    (1, 3),
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+)
 _FAINT = "rgba(128, 134, 144, 0.28)"
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _AXIS = {
@@ -54,7 +62,7 @@ def plain(text: object, limit: int | None = LABEL_LENGTH) -> str:
 def learning_curves(
     name: str, epochs: NDArray[np.int64], train: Float, valid: Float, metric_name: str, color: str = ACCENT
 ) -> go.Figure:
-    """The metric over the epochs on a log axis: mean of the members, and the band from the lowest to the highest.
+    """The metric over the epochs on a log axis: means of the members, and of validation the band that holds them all.
 
     Parameters
     ----------
@@ -68,7 +76,7 @@ def learning_curves(
     metric_name
         For the axis.
     color
-        Of the validation curve; the training curve is dotted and quiet.
+        Of both curves; that of train is dotted.
     """
     known = np.concatenate([train, valid])
     known = known[np.isfinite(known) & (known > 0)]
@@ -76,21 +84,22 @@ def learning_curves(
     figure = _figure(
         xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(metric_name)}, "type": "log", **ticks}
     )
-    for label, scores, line, shade in (("train", train, QUIET, 0.12), ("validation", valid, color, 0.18)):
+    for label, scores in (("train", train), ("validation", valid)):
         has_value = np.isfinite(scores).any(axis=0)
         x, of_members = epochs[has_value], scores[:, has_value]
         if not has_value.any():
             continue
-        low, high = np.nanmin(of_members, axis=0), np.nanmax(of_members, axis=0)
         title = f"{plain(name)}, {label}"
-        figure.add_scatter(
-            x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
-            fillcolor=_rgba(line, shade), line={"width": 0}, hoverinfo="skip", showlegend=False, name=title,
-            legendgroup=title,
-        )  # fmt: skip
+        if label == "validation":
+            low, high = np.nanmin(of_members, axis=0), np.nanmax(of_members, axis=0)
+            figure.add_scatter(
+                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
+                fillcolor=_rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, name=title,
+                legendgroup=title,
+            )  # fmt: skip
         figure.add_scatter(
             x=x, y=np.nanmean(of_members, axis=0), mode="lines", name=title, legendgroup=title,
-            line={"color": line, "width": 2, "dash": "dot" if label == "train" else "solid"},
+            line={"color": color, "width": 2, "dash": "dot" if label == "train" else "solid"},
             hovertemplate="epoch %{x}: %{y:.4f}",
         )  # fmt: skip
     return figure
@@ -118,11 +127,16 @@ def predicted_against_true(
     figure = _figure(
         xaxis={"title": {"text": f"{named}, true"}, "type": kind, **_sensible_ticks(low, high, log)},
         yaxis={"title": {"text": f"{named}, predicted out of fold"}, "type": kind, **_sensible_ticks(low, high, log)},
-        showlegend=False,
     )
     _add_rows(figure, true, predicted, ids, "true %{x:,.5~g}<br>predicted %{y:,.5~g}")
     figure.add_scatter(
-        x=[low, high], y=[low, high], mode="lines", hoverinfo="skip", line={"color": CONTRAST, "width": 1.5}
+        x=[low, high],
+        y=[low, high],
+        mode="lines",
+        hoverinfo="skip",
+        line={"color": CONTRAST, "width": 1.5},
+        name="predicted = true",
+        showlegend=True,
     )
     return figure
 
@@ -158,13 +172,12 @@ def residuals_by_price(
         xaxis={"title": {"text": f"{plain(target_name)}, predicted"}, "type": "log" if log else "linear", **ticks},
         yaxis={"title": {"text": "residual (link scale)"}, "zeroline": True, "zerolinecolor": QUIET},
         legend={"y": 1.02},
-        showlegend=bands is not None,
     )
     _add_rows(figure, predicted, residual, ids, "predicted %{x:,.5~g}<br>residual %{y:+.3f}")
     if bands is not None:
         figure.add_scatter(
             x=bands[0], y=bands[1], mode="lines+markers", name="mean by price band",
-            line={"color": CONTRAST, "width": 2}, marker={"size": 7}, hovertemplate="mean %{y:+.4f}",
+            line={"color": CONTRAST, "width": 2}, marker={"size": 7}, hovertemplate="mean %{y:+.4f}", showlegend=True,
         )  # fmt: skip
     return figure
 
@@ -203,6 +216,7 @@ def ensemble_weights(runs: Sequence[str], weights: Float) -> go.Figure:
     """One bar a run; the weights are ≥ 0 and sum to 1, float64 [n_runs]."""
     figure = _bars(runs, weights, "weight")
     figure.update_traces(texttemplate="%{x:.2f}", textposition="outside", cliponaxis=False)
+    figure.update_xaxes(range=[0, 1.2 * float(weights.max())])
     return figure
 
 
@@ -224,7 +238,7 @@ def importance(columns: Sequence[str], increase: Float, error: Float | None, met
     return _bars(
         [columns[column] for column in order],
         increase[order],
-        f"increase of {plain(metric_name)} when permuted",
+        f"increase of {plain(metric_name)}",
         None if error is None else error[order],
     )
 
@@ -339,7 +353,7 @@ def _rows_axis(labels: Sequence[str], title: str = "") -> dict[str, Any]:
 
 def _add_rows(figure: go.Figure, x: Float, y: Float, ids: Sequence[str], hover: str) -> None:
     figure.add_scatter(
-        x=x, y=y, mode="markers", name="rows", text=[plain(row_id) for row_id in ids],
+        x=x, y=y, mode="markers", name="rows", showlegend=False, text=[plain(row_id) for row_id in ids],
         marker={"color": ACCENT, "size": 5, "opacity": 0.55},
         hovertemplate=f"id %{{text}}<br>{hover}<extra></extra>",
     )  # fmt: skip
@@ -349,18 +363,24 @@ def _sensible_ticks(low: float, high: float, log: bool) -> dict[str, Any]:
     """On a log axis few ticks that are round numbers, written in full with thousands apart, as prices are."""
     if not log:
         return {"tickformat": ",~g"}
-    powers = [10.0**power for power in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
-    for steps in (
-        (1,),
-        (1, 3),
-        (1, 2, 5),
-        (1, 1.5, 2, 3, 5, 7),
-        (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
-    ):
-        ticks = [step * power for power in powers for step in steps if low <= step * power <= high]
-        if len(ticks) >= 4:
+    values, labels = log_ticks(low, high)
+    return {"tickvals": values, "ticktext": labels}
+
+
+def log_ticks(low: float, high: float, at_least: int = 4) -> tuple[list[float], list[str]]:
+    """Round numbers between two ends of a log axis, and how they are written.
+
+    >>> log_ticks(0.09, 1.2)
+    ([0.1, 0.2, 0.5, 1.0], ['0.1', '0.2', '0.5', '1'])
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in _TICK_STEPS:
+        ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= at_least:
             break
-    return {"tickvals": ticks, "ticktext": [f"{tick:,.6g}" if tick < 1e6 else f"{tick:.1e}" for tick in ticks]}
+    return ticks, [f"{tick:,.6g}" if tick < 1e6 else f"{tick:.1e}" for tick in ticks]
 
 
 def _rgba(color: str, opacity: float) -> str:
