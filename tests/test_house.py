@@ -12,7 +12,7 @@ from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
-    {"files"},
+    {"files", "online"},
     {"metrics"},
     {"config"},
     {"competition"},
@@ -26,7 +26,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval"},
-    {"compete.ensemble", "compete.submission", "compete.database"},
+    {"compete.ensemble", "compete.submission", "compete.upload", "compete.database"},
     {"compete.leaderboard"},
     {"compete.ledger"},
     {"artifacts"},
@@ -40,6 +40,7 @@ FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floo
 TOUCH_THE_DISK = {
     *(
         "files",
+        "online",
         "machine",
         "competition",
         "data.ingest",
