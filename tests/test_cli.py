@@ -119,6 +119,7 @@ def test_submit_writes_where_it_is_told(root: Path, tmp_path: Path) -> None:
             ("leaderboard",),
             {"name", "kind", "score", "std_error", "fold_scores", "train_score", "seconds", "source", "overrides"},
         ),
+        (("importance",), {"experiment", "source", "column", "increase", "std_error"}),
         (("explain",), {"stage", "runs", "reasons"}),
     ],
 )
@@ -147,6 +148,7 @@ def test_progress_goes_to_stderr(root: Path) -> None:
         (("features",), ("features of tiny", "ridge", "together", "fold")),
         (("train",), ("log_rmse of tiny", "OOF", "ridge", "fold by fold")),
         (("ensemble",), ("ensembles of tiny", "cross-fitted", "naive", "plain mean", "nnls")),
+        (("importance", "tree"), ("importance for tree (source: local)", "rise of log_rmse", "Ground")),
         (("leaderboard",), ("leaderboard of tiny", "entry", "ensemble", "run", "local")),
         (("explain",), ("stages of tiny", "up to date", "submit/blend")),
     ],
@@ -197,6 +199,7 @@ def test_ingest_says_where_the_files_come_from(root: Path, tmp_path: Path) -> No
     ("arguments", "complaint"),
     [
         (("train", "mpl"), r"unknown experiment 'mpl' in competition 'tiny'; did you mean 'mlp'\?"),
+        (("train", "blend"), r"'blend' is an ensemble in competition 'tiny'; its experiments: ridge, mlp, tree"),
         (("submit", "blnd"), r"unknown experiment 'blnd' in competition 'tiny'; did you mean 'blend'\?"),
         (("ensemble", "blnd"), r"did you mean 'blend'\?"),
         (("explain", "blnd"), r"did you mean 'blend'\?"),

@@ -12,7 +12,7 @@ from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
-    {"files", "report.figures"},
+    {"files", "online", "report.figures"},
     {"metrics"},
     {"config"},
     {"competition"},
@@ -26,20 +26,22 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
-    {"compete.ensemble", "compete.submission", "compete.database"},
+    {"learn.importance"},
+    {"compete.ensemble", "compete.submission", "compete.upload", "compete.database"},
     {"compete.leaderboard"},
     {"compete.ledger"},
     {"artifacts"},
     {"plan"},
     {"manifest", "recording"},
     {"pipeline"},
-    {"bench", "console"},
+    {"bench", "console", "reproduction"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 TOUCH_THE_DISK = {
     *(
         "files",
+        "online",
         "machine",
         "competition",
         "data.ingest",
@@ -49,7 +51,7 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "console", "bench", "cli"),
+    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),

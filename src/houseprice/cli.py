@@ -187,6 +187,35 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
 
 
 @app.command()
+def importance(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="By default the first behind the entry.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Show so many columns.")] = 20,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show how much an experiment needs each column: the rise of its score when the column's cells are exchanged."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rules = plan.workspace.competition
+    name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
+    ranking = pipeline.summarize_importance(plan, name)
+    if as_json:
+        print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
+        return
+    cells = [(row["column"], row["increase"], row["std_error"]) for row in ranking[:top]]
+    heads = ("column", f"rise of {rules.metric}", "± s.e.")
+    print_table(f"importance for {name} (source: {plan.source})", heads, cells)
+
+
+@app.command()
 def ensemble(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ENSEMBLE]…", help="All of the file by default.")
@@ -224,6 +253,7 @@ def ensemble(
 def submit(
     name: Entry = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the entry there.")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Hand it in to Kaggle, and record its score.")] = False,
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
@@ -238,12 +268,19 @@ def submit(
     entry = name or workspace.competition.entry
     ensemble_recipe(workspace.competition, entry)
     plan = pipeline.make_plan(workspace)
+    said = pipeline.upload(plan, entry, out) if upload else None
     path = pipeline.submit(plan, entry, out)
     summary = plan.summary(plan.blend(entry))
     metric = workspace.competition.metric
     typer.echo(
         f"{path}  out-of-fold {metric} {summary['score']:.5f} ± {summary['std_error']:.5f} (source: {plan.source})"
     )
+    if said:
+        of_boards = (("public", said.public), ("private", said.private))
+        scores = ", ".join(f"{what} {score:.5f}" for what, score in of_boards if score is not None)
+        pending = "pending; the same command asks for its score, and hands it in no second time"
+        unscored = pending if said.pending else "scored, but the competition does not show the score"
+        typer.echo(f"submission {said.ref} to {workspace.competition.ingest.kaggle}: {scores or unscored}")
 
 
 @app.command()
@@ -353,11 +390,11 @@ def reproduce(
     root: Root = _ROOT,
 ) -> None:
     """Rebuild an entry from its manifest, from the raw files up, and compare the bytes."""
-    from houseprice import pipeline
+    from houseprice import reproduction
 
     workspace = _open(root, competition)
     name = entry or workspace.competition.entry
-    typer.echo(pipeline.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
+    typer.echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
 
 
 @app.command()
