@@ -15,7 +15,7 @@ import pytest
 from competitions import environment, files_no_larger_than
 from houseprice.compete import database
 from houseprice.compete.database import SCHEMA_VERSION
-from houseprice.compete.leaderboard import Evidence, Kind, Row, evidence_of, is_recorded, named, rows
+from houseprice.compete.leaderboard import Evidence, Row, evidence_of, is_recorded, named, rows
 from houseprice.compete.leaderboard import record as record_with_evidence
 from houseprice.errors import LeaderboardError, StorageError
 
@@ -381,7 +381,7 @@ def test_a_name_means_its_newest_row_and_a_fingerprint_another() -> None:
     ],
 )
 def test_a_name_that_is_not_there_is_told_from_those_that_are(
-    name: str, kinds: tuple[Kind, ...], complaint: str
+    name: str, kinds: tuple[str, ...], complaint: str
 ) -> None:
     with pytest.raises(LeaderboardError, match=complaint):
         named([ROW], name, kinds)

@@ -38,7 +38,7 @@ MIGRATIONS = (  # each brings a file from the schema of its position to the next
         """
         CREATE TABLE board_scores (
             kind TEXT NOT NULL CHECK (kind = 'entry'), name TEXT NOT NULL, fingerprint TEXT NOT NULL,
-            public REAL, private REAL, submission TEXT, recorded TEXT NOT NULL,
+            public REAL NOT NULL, private REAL, recorded TEXT NOT NULL,
             PRIMARY KEY (kind, name, fingerprint),
             FOREIGN KEY (kind, name, fingerprint) REFERENCES leaderboard (kind, name, fingerprint)
         ) STRICT

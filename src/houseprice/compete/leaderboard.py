@@ -193,7 +193,7 @@ def evidence_of(path: Path, row: Row) -> Evidence | None:
     return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1))
 
 
-def named(found: Sequence[Row], name: str, kinds: Collection[Kind] = ("run", "ensemble", "entry")) -> Row:
+def named(found: Sequence[Row], name: str, kinds: Collection[str] = ("run", "ensemble", "entry")) -> Row:
     """The row that a person means: the newest of a name, or ``name@fingerprint``, whose beginning is enough.
 
     Parameters
