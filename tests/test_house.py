@@ -34,6 +34,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"plan"},
     {"manifest", "recording"},
     {"pipeline"},
+    {"review"},
     {"bench", "console", "reproduction"},
     {"cli"},
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ _Finding = tuple[float, float, float, float, float | None]  # difference, low, h
 _SAME: _Finding = (0.0, 0.0, 0.0, 1.0, None)
 
 
+@final
 @dataclass(frozen=True)
 class Comparison:
     """One experiment beside another, over the same rows.
@@ -225,6 +226,20 @@ def std_error_at(n_rows: int, losses: Float, metric: Metric, other: Float | None
     """
     influence = metric.influence(losses) - (0.0 if other is None else metric.influence(other))
     return float(influence.std(ddof=1) / math.sqrt(n_rows)) if len(losses) > 1 else 0.0
+
+
+def row_shares(first: Float, second: Float, metric: Metric) -> Float:
+    """How much of the variance of two experiments' difference each row holds, float64 [n_rows], summing to 1.
+
+    Parameters
+    ----------
+    first, second
+        float64 [n_rows], row losses.
+    metric
+        Makes scores of mean losses.
+    """
+    squares = np.square(metric.influence(first) - metric.influence(second))
+    return squares / squares.sum() if squares.sum() > 0 else np.full(len(first), 1 / len(first))
 
 
 def fold_test(differences: Float, n_repeats: int = 1) -> float:
