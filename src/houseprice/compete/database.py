@@ -101,14 +101,15 @@ def _make_ready(database: sqlite3.Connection, path: Path) -> None:
     """Bring the file to this schema and to a write-ahead log, unless somebody was faster."""
     if _is_ready(database, path):
         return
-    database.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[_version(database) :]:
-        for statement in statements:
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.execute("COMMIT")
+    if _version(database) < SCHEMA_VERSION:
+        database.execute("BEGIN IMMEDIATE")
+        for statements in MIGRATIONS[_version(database) :]:
+            for statement in statements:
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
     end = time.monotonic() + BUSY_SECONDS
-    while True:  # the switch wants the file for itself, and fails at once where others just look at it
+    while True:  # the switch wants the file for itself, and fails at once where somebody writes or wants the same
         try:
             database.execute("PRAGMA journal_mode = WAL")
             return
