@@ -119,6 +119,7 @@ def test_submit_writes_where_it_is_told(root: Path, tmp_path: Path) -> None:
             ("leaderboard",),
             {"name", "kind", "score", "std_error", "fold_scores", "train_score", "seconds", "source", "overrides"},
         ),
+        (("importance",), {"experiment", "source", "column", "increase", "std_error"}),
         (("explain",), {"stage", "runs", "reasons"}),
     ],
 )
@@ -147,6 +148,7 @@ def test_progress_goes_to_stderr(root: Path) -> None:
         (("features",), ("features of tiny", "ridge", "together", "fold")),
         (("train",), ("log_rmse of tiny", "OOF", "ridge", "fold by fold")),
         (("ensemble",), ("ensembles of tiny", "cross-fitted", "naive", "plain mean", "nnls")),
+        (("importance", "tree"), ("importance for tree (source: local)", "rise of log_rmse", "Ground")),
         (("leaderboard",), ("leaderboard of tiny", "entry", "ensemble", "run", "local")),
         (("explain",), ("stages of tiny", "up to date", "submit/blend")),
     ],
@@ -197,6 +199,7 @@ def test_ingest_says_where_the_files_come_from(root: Path, tmp_path: Path) -> No
     ("arguments", "complaint"),
     [
         (("train", "mpl"), r"unknown experiment 'mpl' in competition 'tiny'; did you mean 'mlp'\?"),
+        (("train", "blend"), r"'blend' is an ensemble in competition 'tiny'; its experiments: ridge, mlp, tree"),
         (("submit", "blnd"), r"unknown experiment 'blnd' in competition 'tiny'; did you mean 'blend'\?"),
         (("ensemble", "blnd"), r"did you mean 'blend'\?"),
         (("explain", "blnd"), r"did you mean 'blend'\?"),
@@ -292,6 +295,30 @@ def test_a_leaderboard_that_is_no_database_is_one_line(root: Path) -> None:
         "tree",
         "linear",
     }
+
+
+def test_what_the_competition_said_is_recorded_and_five_entries_recommend_two(root: Path) -> None:
+    line = succeed(root, "leaderboard", "--record", "blend", "--public", "0.1234", "--private", "0.125")
+    assert re.fullmatch(
+        r"blend@[0-9a-f]{8}: public 0\.12340, private 0\.12500; out-of-fold 0\.\d{5} ± 0\.\d{5}\n", line
+    )
+    for number, name in enumerate(("ridge", "mlp", "tree", "linear")):
+        assert "to finish with" not in line
+        succeed(root, "submit", name)
+        line = succeed(root, "leaderboard", "--record", name, "--public", str(0.2 + number / 100))
+    assert re.search(r"to finish with, by expected score: blend@.{8} \(0\.\d{5}\), ridge@.{8} \(0\.\d{5}\)\n$", line)
+
+
+def test_a_score_that_cannot_be_recorded_is_one_line(root: Path) -> None:
+    for arguments, complaint in (
+        (("--record", "blend", "--public", "nan"), "a public score of nan is none"),
+        (("--record", "blent", "--public", "0.1"), "no entry 'blent' on the leaderboard; did you mean 'blend'?"),
+        (("--record", "mlp", "--public", "0.1"), "no entry 'mlp' on the leaderboard; known: blend"),
+        (("--record", "blend@0000", "--public", "0.1"), "no row 'blend@0000' on the leaderboard; it has blend@"),
+    ):
+        assert complaint in fail(root, "leaderboard", *arguments)
+    for option, value in (("--record", "blend"), ("--public", "0.1"), ("--private", "0.1"), ("--public", "good")):
+        assert call(root, "leaderboard", option, value).exit_code == 2
 
 
 # processes --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from houseprice.config import MLP, Folds, Linear, Ridge, Sklearn
-from houseprice.data.features import FeatureSet, Matrix
+from houseprice.data.features import FeatureSet, Matrix, Preprocessor
 from houseprice.data.folds import make_folds
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError
@@ -41,13 +41,13 @@ def competition(n_train: int = N_TRAIN, n_columns: int = 4) -> tuple[Tables, Fea
     )
     target = pd.Series(price.astype(float), index=train.index, name="Price")
     tables = Tables(train, test, target, test.index, ())
-    return tables, FeatureSet("all", (Matrix(X[:n_train], X[n_train:], columns),))
+    return tables, FeatureSet("all", (Matrix(X[:n_train], X[n_train:], Preprocessor((), (), columns)),))
 
 
 def without_row_numbers(features: FeatureSet) -> FeatureSet:
     """The features without the row numbers, for estimators that learn."""
     matrix = features.matrices[0]
-    return FeatureSet("all", (Matrix(matrix.X[:, 1:], matrix.X_test[:, 1:], matrix.columns[1:]),))
+    return FeatureSet("all", (Matrix(matrix.X[:, 1:], matrix.X_test[:, 1:], Preprocessor((), (), matrix.columns[1:])),))
 
 
 def validate(recipe: AnyRecipe, folds: NDArray[np.int64] | None = None, **options: Any) -> Run:
@@ -133,8 +133,8 @@ def test_a_fold_with_nothing_to_fit_is_named() -> None:
 
 def test_each_fold_sees_the_matrix_that_was_fitted_for_it() -> None:
     tables, features = competition()
-    X, X_test, columns = (getattr(features.matrices[0], name) for name in ("X", "X_test", "columns"))
-    matrices = tuple(Matrix(X * scale, X_test * scale, columns) for scale in map(np.float32, (1, 2, 3)))
+    X, X_test, preprocessor = (getattr(features.matrices[0], name) for name in ("X", "X_test", "preprocessor"))
+    matrices = tuple(Matrix(X * scale, X_test * scale, preprocessor) for scale in map(np.float32, (1, 2, 3)))
     folds = make_folds(N_TRAIN, Folds(k=3))
     run = cross_validate("exp", RIDGE, tables, FeatureSet("fold", matrices), folds, LOG_RMSE)
     for fold, matrix in enumerate(matrices):
@@ -300,7 +300,9 @@ def test_a_diverged_member_is_named_with_a_way_out() -> None:
 
 
 def test_a_prediction_that_is_not_finite_is_named() -> None:
-    with pytest.raises(TrainingError, match="experiment 'exp', fold 0, seed 0: predictions are not finite"):
+    with pytest.raises(
+        TrainingError, match=r"experiment 'exp', fold 0, seed 0: predictions of train\.csv are not finite"
+    ):
         validate(spy(params={"answer": "nan"}))
 
 

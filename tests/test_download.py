@@ -1,9 +1,9 @@
-"""Downloads: the mirror against a real local HTTP server, and the Kaggle client as a program on PATH."""
+"""Downloads: the mirror against a real local HTTP server, and the real Kaggle client against another."""
 
 import hashlib
+import io
 import os
 import socket
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +17,9 @@ import pytest
 from conftest import LoadTiny
 from houseprice.config import MirrorFile
 from houseprice.data.ingest import download, ingest, read_raw
-from houseprice.errors import DownloadError
+from houseprice.errors import NetworkError
+from houseprice.online import kaggle_is_configured
+from kaggle_server import Kaggle, point_the_client_at, serving
 
 ZEROS = "0" * 40
 
@@ -89,14 +91,14 @@ def test_a_sound_file_arrives_in_one_request(mirror: Mirror) -> None:
 
 def test_a_wrong_checksum_is_refused_after_two_attempts(mirror: Mirror) -> None:
     file = mirror.serve("/train.csv", b"something else")
-    with pytest.raises(DownloadError, match=rf"/train\.csv: .*SHA-1 is {file.sha1}, not {ZEROS} \(14 bytes arrived\)"):
+    with pytest.raises(NetworkError, match=rf"/train\.csv: .*SHA-1 is {file.sha1}, not {ZEROS} \(14 bytes arrived\)"):
         download(MirrorFile(url=file.url, sha1=ZEROS))
     assert len(mirror.requests) == 2
 
 
 def test_a_file_that_is_not_there_is_not_asked_for_again(mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 404)
-    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*404"):
+    with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*404"):
         download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS))
     assert len(mirror.requests) == 1
 
@@ -115,7 +117,7 @@ def test_a_server_that_stumbles_is_asked_again(mirror: Mirror) -> None:
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_attempts_are_bounded(attempts: int, mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 503)
-    with pytest.raises(DownloadError, match="503"):
+    with pytest.raises(NetworkError, match="503"):
         download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), attempts=attempts)
     assert len(mirror.requests) == attempts
 
@@ -124,14 +126,14 @@ def test_a_truncated_file_is_refused(mirror: Mirror) -> None:
     data = b"x" * 1000
     file = mirror.serve("/train.csv", data)
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 200, data[:400], length=1000)
-    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*\b(400|IncompleteRead)\b"):
+    with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*\b(400|IncompleteRead)\b"):
         download(file)
     assert len(mirror.requests) == 2
 
 
 def test_a_server_that_never_answers_is_given_up(mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: (mirror.closing.wait(), None)[1]
-    with pytest.raises(DownloadError, match=r"/train\.csv: download failed: .*timed out"):
+    with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*timed out"):
         download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), timeout=0.1)
     assert len(mirror.requests) == 2
 
@@ -151,7 +153,7 @@ def test_a_drip_is_cut_off_at_the_deadline(mirror: Mirror) -> None:
             mirror.closing.wait(0.02)
 
     mirror.plans["/train.csv"] = drip
-    with pytest.raises(DownloadError, match="not complete after"):
+    with pytest.raises(NetworkError, match="not complete after"):
         download(file, timeout=5, attempts=1, deadline=0.1)
     assert len(dripped) < len(data), "the deadline was looked at when all had arrived"
 
@@ -159,7 +161,7 @@ def test_a_drip_is_cut_off_at_the_deadline(mirror: Mirror) -> None:
 def test_a_host_that_refuses_is_offline_at_once(mirror: Mirror) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(DownloadError, match=r"offline\? 127\.0\.0\.1 cannot be reached: .*refused"):
+    with pytest.raises(NetworkError, match=r"offline\? 127\.0\.0\.1 cannot be reached: .*refused"):
         download(MirrorFile(url=f"http://127.0.0.1:{port}/train.csv", sha1=ZEROS))
 
 
@@ -169,12 +171,12 @@ def test_a_host_that_says_nothing_is_offline_within_the_timeout(mirror: Mirror) 
         for client in (first, more):
             client.setblocking(False)
             client.connect_ex(server.getsockname())
-        with pytest.raises(DownloadError, match=r"offline\? .*(no answer within|timed out)"):
+        with pytest.raises(NetworkError, match=r"offline\? .*(no answer within|timed out)"):
             download(MirrorFile(url=f"http://127.0.0.1:{server.getsockname()[1]}/", sha1=ZEROS), timeout=0.2)
 
 
 def test_an_unknown_host_is_offline(mirror: Mirror) -> None:
-    with pytest.raises(DownloadError, match=r"offline\? nowhere\.invalid cannot be reached"):
+    with pytest.raises(NetworkError, match=r"offline\? nowhere\.invalid cannot be reached"):
         download(MirrorFile(url="http://nowhere.invalid/train.csv", sha1=ZEROS))
 
 
@@ -209,7 +211,7 @@ def test_nothing_is_written_when_the_second_file_fails(
 ) -> None:
     competition = load_tiny(with_mirror(mirror, tiny_files))
     mirror.plans["/test.csv"] = lambda handler: answer(handler, 404)
-    with pytest.raises(DownloadError) as refusal:
+    with pytest.raises(NetworkError) as refusal:
         ingest(raw, competition, None, print)
     for word in ("'tiny'", "raw/ is empty", "/test.csv: download failed", "404", "houseprice ingest -c tiny --source"):
         assert word in str(refusal.value)
@@ -221,67 +223,72 @@ def test_nothing_is_written_when_the_second_file_fails(
 
 
 @pytest.fixture
-def kaggle(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a program ``kaggle`` with the given Python body on PATH; its folder is ``folder``.
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
+    """A server that the real client takes for kaggle.com."""
+    with serving() as kaggle:
+        point_the_client_at(kaggle.url, tmp_path / "home", monkeypatch)
+        yield kaggle
 
-    The proxy stands for a network on which kaggle.com can be reached.
-    """
-    monkeypatch.setenv("https_proxy", mirror.url)
-    monkeypatch.setenv("KAGGLE_KEY", "a key")
 
-    def install(body: str) -> None:
-        program = tmp_path / "bin" / "kaggle"
-        program.parent.mkdir()
-        program.write_text(f"#!{sys.executable}\nimport sys\nfolder = sys.argv[sys.argv.index('-p') + 1]\n{body}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-
-    return install
+def zipped(files: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return archive.getvalue()
 
 
 def test_the_kaggle_client_delivers_an_archive(
-    kaggle: Callable[[str], None], raw: Path, tmp_path: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+    kaggle: Kaggle, raw: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny
 ) -> None:
-    with zipfile.ZipFile(tmp_path / "tiny.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in {**tiny_files, "data_description.txt": b"not needed"}.items():
-            archive.writestr(name, data)
-    kaggle(f"import shutil\nassert 'tiny-houses' in sys.argv\nshutil.copy({str(tmp_path / 'tiny.zip')!r}, folder)")
+    kaggle.archive = zipped({**tiny_files, "data_description.txt": b"not needed"})
     provenance = ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
     assert (provenance.source, provenance.origin) == ("kaggle", "tiny-houses")
     assert read_raw(raw) == tiny_files
+    assert kaggle.calls == [("DownloadDataFiles", {"competitionName": "tiny-houses"})]
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("archive", "words"),
     [
-        ("sys.exit('403 - Forbidden: accept the rules of the competition')", "403 - Forbidden: accept the rules"),
-        ("pass", "no archive arrived"),
-        ("open(folder + '/tiny.zip', 'w').write('no archive')", "tiny.zip: not a sound archive"),
-        (
-            "import zipfile\nwith zipfile.ZipFile(folder + '/tiny.zip', 'w') as f: f.writestr('train.csv', 'Id')",
-            "no test.csv in tiny.zip",
-        ),
+        (None, "accept this competition's rules. Join the competition and accept its rules: https://www.kaggle.com/"),
+        (b"no archive", "tiny-houses.zip: not a sound archive"),
+        (zipped({"train.csv": b"Id"}), "no test.csv in tiny-houses.zip"),
     ],
-    ids=["forbidden", "nothing", "not a zip", "half a zip"],
+    ids=["forbidden", "not a zip", "half a zip"],
 )
 def test_a_kaggle_client_that_fails_is_quoted_and_nothing_is_written(
-    body: str, words: str, kaggle: Callable[[str], None], raw: Path, load_tiny: LoadTiny
+    archive: bytes | None, words: str, kaggle: Kaggle, raw: Path, load_tiny: LoadTiny
 ) -> None:
-    kaggle(body)
-    with pytest.raises(DownloadError) as refusal:
+    if archive is None:
+        kaggle.refusals["DownloadDataFiles"] = 403, "You must accept this competition's rules."
+    else:
+        kaggle.archive = archive
+    with pytest.raises(NetworkError) as refusal:
         ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
     assert "kaggle: " in str(refusal.value)
     assert words in str(refusal.value)
     assert "houseprice ingest -c tiny --source DIR" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
     assert [path.name for path in raw.parent.iterdir()] == ["competition.toml"]
 
 
 def test_without_credentials_the_kaggle_client_is_left_alone(
-    kaggle: Callable[[str], None], raw: Path, tmp_path: Path, load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
+    kaggle: Kaggle, raw: Path, load_tiny: LoadTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kaggle(f"open({str(tmp_path / 'called')!r}, 'w')")
     monkeypatch.delenv("KAGGLE_KEY")
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
-    with pytest.raises(DownloadError, match="raw/ is empty"):
+    with pytest.raises(NetworkError, match="raw/ is empty"):
         ingest(raw, load_tiny("ingest.kaggle=tiny-houses"), None, print)
-    assert not (tmp_path / "called").exists()
+    assert kaggle.calls == []
+
+
+@pytest.mark.parametrize("file", [".kaggle/kaggle.json", ".kaggle/access_token", ".config/kaggle/kaggle.json"])
+def test_credentials_are_found_wherever_the_client_keeps_them(
+    file: str, kaggle: Kaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    assert not kaggle_is_configured()
+    path = tmp_path / "home" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("a secret", encoding="utf-8")
+    assert kaggle_is_configured()

@@ -12,7 +12,7 @@ from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
-    {"files"},
+    {"files", "online", "report.figures"},
     {"metrics"},
     {"config"},
     {"competition"},
@@ -25,27 +25,34 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.batch"},
     {"learn.training"},
     {"learn.estimators"},
-    {"learn.crossval"},
-    {"compete.ensemble", "compete.submission", "compete.leaderboard"},
+    {"learn.crossval", "learn.curves"},
+    {"learn.importance"},
+    {"compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"},
+    {"compete.leaderboard"},
+    {"compete.ledger"},
     {"artifacts"},
     {"plan"},
-    {"manifest"},
+    {"manifest", "recording"},
     {"pipeline"},
-    {"bench", "console"},
+    {"review"},
+    {"bench", "console", "reproduction"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 TOUCH_THE_DISK = {
     *(
         "files",
+        "online",
         "machine",
         "competition",
         "data.ingest",
         "learn.checkpoint",
+        "compete.database",
         "compete.leaderboard",
+        "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "console", "bench", "cli"),
+    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),

@@ -22,6 +22,7 @@ from houseprice import pipeline
 from houseprice.compete import leaderboard
 from houseprice.errors import HousePriceError, StorageError
 from houseprice.plan import open_workspace
+from houseprice.reproduction import reproduce
 from spies import CountedTree
 
 
@@ -81,7 +82,7 @@ def test_overrides_are_recorded_wherever_they_matter(root: Path) -> None:
         row for row in leaderboard.rows(open_plan(root).workspace.board) if row.members == 9 and row.kind == "run"
     )
     assert row.overrides == tuple(manifest["overrides"])
-    assert entry_of(root, "mlp").name in pipeline.reproduce(open_plan(root).workspace, entry_of(root, "mlp"))
+    assert entry_of(root, "mlp").name in reproduce(open_plan(root).workspace, entry_of(root, "mlp"))
 
 
 def test_the_leaderboard_has_a_row_for_each_run_ensemble_and_entry(root: Path) -> None:
@@ -98,7 +99,7 @@ def test_the_leaderboard_has_a_row_for_each_run_ensemble_and_entry(root: Path) -
 
 
 def reproduced(root: Path) -> str:
-    return pipeline.reproduce(open_workspace(root, "tiny", (), "cpu", Ear()), entry_of(root))
+    return reproduce(open_workspace(root, "tiny", (), "cpu", Ear()), entry_of(root))
 
 
 def test_an_entry_reproduces_from_the_raw_files_up(root: Path) -> None:

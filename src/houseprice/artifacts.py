@@ -195,8 +195,12 @@ class ArtifactStore:
 
     def find(self, stage: Stage) -> Record | None:
         """The record of the stage's artifact, or None if the stage has to run."""
-        record = self._read_record(self.place(stage))
-        return record if record and record.fingerprint == stage.fingerprint else None
+        return self.recorded(stage.slot, stage.fingerprint)
+
+    def recorded(self, slot: str, fingerprint: str) -> Record | None:
+        """The record of the artifact that a slot's stage made under a fingerprint, whatever the stage is now."""
+        record = self._read_record(self._folder(slot, fingerprint))
+        return record if record and record.fingerprint == fingerprint else None
 
     def load(self, stage: Stage) -> Any:
         """Load a stage's value, if its hash is the recorded one.
@@ -270,7 +274,10 @@ class ArtifactStore:
 
     def place(self, stage: Stage) -> Path:
         """The folder of a stage's artifact, whether or not it is there."""
-        return self.folder / f"{stage.slot.replace('/', '-')}-{stage.fingerprint[:16]}"
+        return self._folder(stage.slot, stage.fingerprint)
+
+    def _folder(self, slot: str, fingerprint: str) -> Path:
+        return self.folder / f"{slot.replace('/', '-')}-{fingerprint[:16]}"
 
     def _records(self) -> list[Record]:
         found = (self._read_record(path.parent) for path in self.folder.glob("*/record.json"))

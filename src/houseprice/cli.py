@@ -187,6 +187,35 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
 
 
 @app.command()
+def importance(
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="By default the first behind the entry.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Show so many columns.")] = 20,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show how much an experiment needs each column: the rise of its score when the column's cells are exchanged."""
+    from houseprice import pipeline
+    from houseprice.console import print_json, print_table
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rules = plan.workspace.competition
+    name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
+    ranking = pipeline.summarize_importance(plan, name)
+    if as_json:
+        print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
+        return
+    cells = [(row["column"], row["increase"], row["std_error"]) for row in ranking[:top]]
+    heads = ("column", f"rise of {rules.metric}", "± s.e.")
+    print_table(f"importance for {name} (source: {plan.source})", heads, cells)
+
+
+@app.command()
 def ensemble(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[ENSEMBLE]…", help="All of the file by default.")
@@ -224,6 +253,7 @@ def ensemble(
 def submit(
     name: Entry = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the entry there.")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Hand it in to Kaggle, and record its score.")] = False,
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
@@ -238,20 +268,39 @@ def submit(
     entry = name or workspace.competition.entry
     ensemble_recipe(workspace.competition, entry)
     plan = pipeline.make_plan(workspace)
+    said = pipeline.upload(plan, entry, out) if upload else None
     path = pipeline.submit(plan, entry, out)
     summary = plan.summary(plan.blend(entry))
     metric = workspace.competition.metric
     typer.echo(
         f"{path}  out-of-fold {metric} {summary['score']:.5f} ± {summary['std_error']:.5f} (source: {plan.source})"
     )
+    if said:
+        of_boards = (("public", said.public), ("private", said.private))
+        scores = ", ".join(f"{what} {score:.5f}" for what, score in of_boards if score is not None)
+        pending = "pending; the same command asks for its score, and hands it in no second time"
+        unscored = pending if said.pending else "scored, but the competition does not show the score"
+        typer.echo(f"submission {said.ref} to {workspace.competition.ingest.kaggle}: {scores or unscored}")
 
 
 @app.command()
-def leaderboard(competition: Name = _NAME, root: Root = _ROOT, as_json: Json = False) -> None:
-    """Show all runs, ensembles and entries, the best first."""
+def leaderboard(
+    record: Annotated[str | None, typer.Option("--record", metavar="ENTRY", help="Store an entry's --public.")] = None,
+    public: Annotated[float | None, typer.Option("--public", metavar="X", help="Its score on the board.")] = None,
+    private: Annotated[float | None, typer.Option("--private", metavar="Y", help="Its final score.")] = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+    as_json: Json = False,
+) -> None:
+    """Show all runs, ensembles and entries, the best first; or record what the competition said of an entry."""
     from houseprice.compete.leaderboard import rows
     from houseprice.console import print_json, print_table
 
+    if (record is None) != (public is None) or (private is not None and record is None):
+        raise typer.BadParameter("--record ENTRY goes with --public X, and with --private Y once that is known")
+    if record is not None:
+        _record_board_score(_open(root, competition), record, public, private)
+        return
     found = rows(_open(root, competition).board)
     if as_json:
         print_json([asdict(row) for row in found])
@@ -263,6 +312,50 @@ def leaderboard(competition: Name = _NAME, root: Root = _ROOT, as_json: Json = F
         for row in (replace(row, seconds=round(row.seconds)) for row in found)
     ]
     print_table(f"leaderboard of {competition}", heads, cells)
+
+
+def _record_board_score(workspace: Any, name: str, public: Any, private: float | None) -> None:
+    from houseprice import pipeline
+    from houseprice.compete.leaderboard import named, rows
+    from houseprice.compete.ledger import ENTRIES_NEEDED, board_scores, record_board_score
+
+    entry = named(rows(workspace.board), name, ("entry",))
+    record_board_score(workspace.board, entry, public, private)
+    said = f"public {public:.5f}" + ("" if private is None else f", private {private:.5f}")
+    typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
+    enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
+    if enough and (found := pipeline.recommend_finals(pipeline.make_plan(workspace))):
+        expected = {score.entry.key: value for score, value in zip(found.scores, found.expected, strict=True)}
+        best = ", ".join(f"{final.key} ({expected[final.key]:.5f})" for final in found.finals)
+        typer.echo(f"to finish with, by expected score: {best}")
+
+
+@app.command()
+def report(
+    name: Entry = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COLUMN", help="Whose residuals are shown first; all can be chosen.")
+    ] = None,
+    device: Device = "auto",
+    overrides: Set = None,
+    seeds: Seeds = None,
+    competition: Name = _NAME,
+    root: Root = _ROOT,
+) -> None:
+    """Write submissions/NAME/report.html: one page that opens with no network, bringing all that it needs."""
+    from houseprice.files import write_text
+    from houseprice.plan import ensemble_recipe
+    from houseprice.report.gather import gather
+    from houseprice.report.page import render
+
+    plan = _plan(root, competition, overrides, device, seeds)
+    rules = plan.workspace.competition
+    entry = name or rules.entry
+    ensemble_recipe(rules, entry)
+    page = render(gather(plan, entry, by))
+    path = plan.workspace.entry_path("report").with_suffix(".html")
+    write_text(path, page)
+    typer.echo(f"{path}  {len(page.encode()) / 1e6:.1f} MB, opens with no network (source: {plan.source})")
 
 
 @app.command()
@@ -297,11 +390,11 @@ def reproduce(
     root: Root = _ROOT,
 ) -> None:
     """Rebuild an entry from its manifest, from the raw files up, and compare the bytes."""
-    from houseprice import pipeline
+    from houseprice import reproduction
 
     workspace = _open(root, competition)
     name = entry or workspace.competition.entry
-    typer.echo(pipeline.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
+    typer.echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
 
 
 @app.command()

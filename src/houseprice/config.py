@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from houseprice.errors import ConfigError, nearest
+from houseprice.errors import ConfigError, listing, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -386,6 +386,9 @@ class Competition(Table):
 
     def experiment_name(self, name: str) -> str:
         """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest."""
+        if name in self.ensembles:
+            runs = listing(self.ensembles[name].runs, 12)
+            raise ConfigError(f"{name!r} is an ensemble in competition {self.name!r}; its experiments: {runs}")
         if name not in self.experiments:
             known = [*self.experiments, *self.ensembles]
             raise ConfigError(f"unknown experiment {name!r} in competition {self.name!r}; {nearest(name, known)}")

@@ -6,10 +6,11 @@
     ├── ConfigError          the competition file or a --set override is wrong
     ├── DataError            a CSV file breaks a rule: missing column, duplicate id, text target …
     │   └── MetricError      targets or predictions outside the metric's domain
-    ├── DownloadError        the mirror or the Kaggle client could not deliver
+    ├── NetworkError         a host can't be reached; the mirror or the Kaggle client does not do what it is asked
     ├── TrainingError        an experiment can't be trained: diverged member, absent device, bad estimator
     ├── StorageError         a file can't be written or read: full disk, read-only folder, corrupt artifact
-    └── SubmissionError      an entry fails its checks, or can't be reproduced
+    ├── LeaderboardError     the leaderboard has no such row, or does not take what is to be recorded
+    └── SubmissionError      an entry fails its checks, can't be reproduced, or is not taken by the competition
 
 A message says what is wrong (file, column or key, offending values), where, and the way out.
 """
@@ -33,8 +34,8 @@ class MetricError(DataError):
     """Targets or predictions lie outside the metric's domain."""
 
 
-class DownloadError(HousePriceError):
-    """A source on the network could not deliver the files."""
+class NetworkError(HousePriceError):
+    """A host cannot be reached, or does not do what it is asked."""
 
 
 class TrainingError(HousePriceError):
@@ -45,8 +46,12 @@ class StorageError(HousePriceError):
     """A file of ours could not be written or read back."""
 
 
+class LeaderboardError(HousePriceError):
+    """The leaderboard has not what is asked for, or refuses what it is told."""
+
+
 class SubmissionError(HousePriceError):
-    """An entry fails its checks or does not reproduce."""
+    """An entry fails its checks, does not reproduce, or is not taken by the competition."""
 
 
 def listing(values: Iterable[object], limit: int = 5) -> str:

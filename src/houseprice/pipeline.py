@@ -10,8 +10,6 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,21 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.compete import leaderboard
-from houseprice.competition import competition_from_json
+from houseprice.compete import ledger
 from houseprice.config import Linear
-from houseprice.errors import SubmissionError, listing
-from houseprice.files import sha256_of, storing
-from houseprice.machine import git_state, peak_memory_mb
-from houseprice.manifest import check_import_paths, describe, differences, environment
-from houseprice.plan import Plan, Workspace, choose_device, ensemble_recipe
+from houseprice.errors import SubmissionError
+from houseprice.files import sha256_of
+from houseprice.machine import peak_memory_mb
+from houseprice.manifest import describe
+from houseprice.plan import Plan, Workspace, ensemble_recipe
+from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
+    from houseprice.compete.ledger import Recommendation
+    from houseprice.compete.upload import Submission
     from houseprice.data.features import FeatureSet
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
+    from houseprice.learn.importance import Importance
 
 
 def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
@@ -126,22 +127,67 @@ def train(plan: Plan, experiment: str) -> "Run":
             )
 
     def summarize(run: "Run") -> dict[str, Any]:
+        from houseprice.learn.curves import curves_of
+
+        curves = curves_of(run.members)
         return {
             **_scores(run),
             "train_score": run.train_score,
             "columns": run.n_columns[1],
             "members": len(run.members),
+            "curves": curves and curves.to_json(),
         }
 
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
     finished.remove()
-    _record(plan, stage, "run", experiment)
+    record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
 
         weights = {(member.fold, member.seed): member.weights for member in run.members}
         save_weights(_weights_path(plan, stage), recipe, weights)
     return run
+
+
+def importance(plan: Plan, experiment: str) -> "Importance":
+    """How much an experiment's validation scores need each column of the raw files."""
+    workspace, competition = plan.workspace, plan.workspace.competition
+    recipe = competition.experiments[experiment]
+    stage = plan.importance(experiment)
+
+    def compute(frames: "Tables", matrices: "FeatureSet", run: "Run") -> "Importance":
+        from houseprice.learn.importance import permutation_importance
+        from houseprice.metrics import METRICS
+
+        with workspace.listener.progress(stage.slot) as on_progress:
+            return permutation_importance(
+                recipe,
+                run,
+                frames,
+                matrices,
+                competition.features[recipe.features],
+                competition.ingest,
+                METRICS[competition.metric],
+                threads=competition.threads,
+                on_progress=on_progress,
+            )
+
+    def summarize(found: "Importance") -> dict[str, Any]:
+        return {"columns": found.ranking()}
+
+    found: Importance = _cached(
+        plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment), train(plan, experiment))
+    )
+    return found
+
+
+def summarize_importance(plan: Plan, experiment: str) -> list[dict[str, Any]]:
+    """The same without loading it: `houseprice.learn.importance.Importance.ranking`. It is computed if need be."""
+    stage = plan.importance(experiment)
+    if not plan.workspace.store.find(stage):
+        importance(plan, experiment)
+    ranking: list[dict[str, Any]] = plan.summary(stage)["columns"]
+    return ranking
 
 
 def _weights_path(plan: Plan, stage: Stage) -> Path:
@@ -194,7 +240,7 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
 
     found: Blend = _cached(plan, stage, compute, summarize, lambda: tuple(train(plan, run) for run in recipe.runs))
     if entry in competition.ensembles:
-        _record(plan, stage, "ensemble", entry)
+        record(plan, stage, "ensemble", entry, found, plan.summary(stage))
     return found
 
 
@@ -203,9 +249,8 @@ def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
     stage = plan.run(experiment)
     recipe = plan.workspace.competition.experiments[experiment]
     lacks_weights = isinstance(recipe, Linear) and not _weights_path(plan, stage).exists()
-    if lacks_weights or not plan.workspace.store.find(stage):
+    if lacks_weights or not plan.workspace.store.find(stage) or not is_recorded(plan, stage, "run", experiment):
         train(plan, experiment)
-    _record(plan, stage, "run", experiment)
     if isinstance(recipe, Linear) and recipe.precision == "bfloat16":
         _compare_precision(plan, experiment)
     return plan.summary(stage)
@@ -214,10 +259,9 @@ def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
 def summarize_ensemble(plan: Plan, entry: str) -> dict[str, Any]:
     """The same of an ensemble: weights, scores; it is fitted if need be."""
     stage = plan.blend(entry)
-    if not plan.workspace.store.find(stage):
+    named = entry in plan.workspace.competition.ensembles
+    if not plan.workspace.store.find(stage) or (named and not is_recorded(plan, stage, "ensemble", entry)):
         ensemble(plan, entry)
-    if entry in plan.workspace.competition.ensembles:
-        _record(plan, stage, "ensemble", entry)
     return plan.summary(stage)
 
 
@@ -250,9 +294,48 @@ def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
         ensemble(plan, entry)  # whose record the manifest quotes, also where the CSV's artifact is there already
         data = submission(plan, entry)
         write_entry(path, data, describe(plan, entry, data))
-    summary = plan.summary(plan.blend(entry))
-    _record(plan, plan.entry(entry), "entry", entry, summary)
+    stage = plan.entry(entry)
+    if not is_recorded(plan, stage, "entry", entry):
+        blend = ensemble(plan, entry)
+        record(plan, stage, "entry", entry, blend, plan.summary(plan.blend(entry)))
     return path
+
+
+def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
+    """Submit an entry (`submit`) and hand it in to the competition; its score, if there is one, goes into the ledger.
+
+    Raises
+    ------
+    SubmissionError
+        If the houses are the built-in sample's, the file does not pass the gate, or the competition doesn't score it.
+    NetworkError
+        If the Kaggle client or the competition refuses (`houseprice.online.call_kaggle`).
+    """
+    from houseprice.compete import leaderboard
+    from houseprice.compete.submission import check_submission, read_entry
+    from houseprice.compete.upload import upload
+    from houseprice.metrics import METRICS
+
+    workspace, competition = plan.workspace, plan.workspace.competition
+    if plan.source == "sample":
+        raise SubmissionError(
+            "--upload: these houses are the built-in sample's, which no competition scores. Bring the competition's "
+            f"files: houseprice ingest -c {competition.name} --source DIR"
+        )
+    if competition.ingest.kaggle is None:
+        raise SubmissionError(
+            f'--upload: data/{competition.name}/competition.toml names no competition: [ingest] kaggle = "NAME"'
+        )
+    path = submit(plan, entry, out)
+    data, _ = read_entry(path)
+    sample_ids = list(tables(plan).sample_ids)
+    check_submission(data, sample_ids, competition.id, competition.target, METRICS[competition.metric])
+    row = leaderboard.named(leaderboard.rows(workspace.board), f"{entry}@{plan.entry(entry).fingerprint}", ("entry",))
+    message = f"{row.key} out-of-fold {competition.metric} {row.score:.5f}"
+    said = upload(path, message, competition.ingest.kaggle, workspace.listener.say)
+    if said.public is not None:
+        ledger.record_board_score(workspace.board, row, said.public, said.private)
+    return said
 
 
 def submission(plan: Plan, entry: str) -> bytes:
@@ -292,6 +375,11 @@ def _stands(plan: Plan, entry: str, path: Path) -> bool:
     return bool(manifest.get("fingerprint") == stage.fingerprint)
 
 
+def recommend_finals(plan: Plan) -> "Recommendation | None":
+    """The two entries to finish with (`houseprice.compete.ledger.recommend`); None while too few are recorded."""
+    return ledger.recommend_finals(plan.workspace.board, len(tables(plan).sample_ids))
+
+
 def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     """Why each stage behind an entry would run, or that it is up to date. Brings nothing and writes nothing.
 
@@ -312,49 +400,6 @@ def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     if not any(reasons.values()) and not _stands(plan, entry, path):
         reasons[plan.entry(entry).slot] = [f"{path} is not there, or is not what this stage wrote"]
     return [{"stage": slot, "runs": bool(why), "reasons": why} for slot, why in reasons.items()]
-
-
-def reproduce(workspace: Workspace, path: Path) -> str:
-    """Rebuild an entry from its manifest, every stage computed anew, and compare the bytes.
-
-    The competition is taken as the manifest records it, so that an entry outlives edits of the competition file;
-    import paths alone must stand in the local file, because a manifest may come from somewhere else.
-
-    Returns
-    -------
-    str
-        What was compared.
-
-    Raises
-    ------
-    SubmissionError
-        If the bytes differ, naming the recorded fields that differ here.
-    """
-    from houseprice.compete.submission import read_entry
-
-    data, manifest = read_entry(path)
-    competition = competition_from_json(manifest.get("competition"), f"{path.with_suffix('.json')}: competition")
-    if competition.name != workspace.competition.name:
-        raise SubmissionError(f"{path}: is an entry of competition {competition.name!r}; say so: -c {competition.name}")
-    check_import_paths(competition, workspace.competition, path)
-    device = choose_device(str(manifest.get("device", "cpu")))
-    recorded = replace(workspace, competition=competition, device=device, overrides=())
-    differing = differences(manifest, environment(make_plan(recorded)))
-    if any(name.startswith("raw_sha256") for name in differing):
-        raise SubmissionError(
-            f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: ingest --source DIR"
-        )
-    with storing(workspace.folder), tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
-        rebuilt_in = replace(recorded, root=Path(scratch))
-        shutil.copytree(workspace.raw, rebuilt_in.raw)
-        rebuilt = submission(make_plan(rebuilt_in), str(manifest.get("entry")))
-    if rebuilt == data:
-        return f"{path}: reproduced, the same {len(data)} bytes (SHA-256 {manifest['sha256'][:16]}…)"
-    changed = sum(a != b for a, b in zip(rebuilt.splitlines(), data.splitlines(), strict=False))
-    fields = listing(differing, 8) or "no field"
-    raise SubmissionError(
-        f"{path}: the rebuilt entry differs in {changed} lines. Recorded otherwise than here: {fields}."
-    )
 
 
 def _cached(
@@ -385,33 +430,3 @@ def _cached(
 
 def _scores(result: "Run | Blend") -> dict[str, Any]:
     return {"score": result.score, "std_error": result.std_error, "fold_scores": result.fold_scores.tolist()}
-
-
-def _record(plan: Plan, stage: Stage, kind: leaderboard.Kind, name: str, summary: dict[str, Any] | None = None) -> None:
-    """Put a stage on the leaderboard, if it is not there yet."""
-    workspace, competition = plan.workspace, plan.workspace.competition
-    if leaderboard.is_recorded(workspace.board, kind, name, stage.fingerprint):
-        return
-    summary = summary or plan.summary(stage)
-    recipes = [competition.experiments[run] for run in competition.runs_of(name)]
-    commit, dirty = git_state(workspace.root)
-    row = leaderboard.Row(
-        name=name,
-        kind=kind,
-        score=summary["score"],
-        std_error=summary["std_error"],
-        fold_scores=tuple(summary["fold_scores"]),
-        train_score=summary.get("train_score"),
-        columns=summary["columns"],
-        members=summary["members"],
-        seconds=summary["seconds"],
-        peak_memory_mb=summary["peak_memory_mb"],
-        source=plan.source,
-        sees_test=any(competition.features[recipe.features].scope == "all" for recipe in recipes),
-        overrides=workspace.overrides,
-        git_commit=commit,
-        git_dirty=dirty,
-        fingerprint=stage.fingerprint,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-    leaderboard.record(workspace.board, row)

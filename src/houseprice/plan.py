@@ -209,6 +209,11 @@ class Plan:
         inputs = {"features": self.features(experiment).fingerprint}
         return Stage(f"train/{experiment}", inputs, config, ("houseprice.learn.crossval",), packages)
 
+    def importance(self, experiment: str) -> Stage:
+        """How much an experiment needs each column; what it depends on, the run depends on too."""
+        inputs = {"run": self.run(experiment).fingerprint}
+        return Stage(f"importance/{experiment}", inputs, {}, ("houseprice.learn.importance",))
+
     def blend(self, entry: str) -> Stage:
         """The ensemble behind an entry; a single experiment is an ensemble of one."""
         competition = self.workspace.competition

@@ -26,6 +26,8 @@ class Blend:
         float64 [n_runs], ≥ 0, summing to 1: fitted on all rows, used for the test predictions.
     train_ids, test_ids
         The ids of the rows, as text.
+    fold_of_row
+        int64 [1, n_train]: the runs' first repeat, by which the weights are cross-fitted.
     target, oof
         float64 [n_train]; each row of ``oof`` is weighted by weights that were fitted without its fold.
     test
@@ -42,6 +44,7 @@ class Blend:
     weights: Float
     train_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
+    fold_of_row: NDArray[np.int64]
     target: Float
     oof: Float
     test: Float
@@ -87,6 +90,7 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
         weights=weights,
         train_ids=first.train_ids,
         test_ids=first.test_ids,
+        fold_of_row=first.fold_of_row[:1],
         target=target,
         oof=crossfitted,
         test=test @ weights,

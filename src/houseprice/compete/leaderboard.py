@@ -1,17 +1,19 @@
-"""The competition's table of runs, ensembles and entries, in SQLite."""
+"""The competition's table of runs, ensembles and entries, and the evidence behind each: predictions, truth, folds."""
 
+import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
 
-from houseprice.errors import StorageError
+from houseprice.compete.database import transaction
+from houseprice.errors import LeaderboardError, StorageError, listing, nearest
 
-SCHEMA_VERSION = 1
-_BUSY_SECONDS = 60.0
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["run", "ensemble", "entry"]
 
@@ -27,7 +29,7 @@ class Row:
     score, std_error
         The metric over all out-of-fold rows (cross-fitted for ensembles) and its standard error.
     fold_scores
-        The metric of every fold.
+        The metric of every fold; of the first repeat's for ensembles and entries.
     train_score
         Mean metric over the rows that each fold was fitted on; None for ensembles and entries.
     columns, members, seconds, peak_memory_mb
@@ -43,7 +45,7 @@ class Row:
     fingerprint
         Of the stage; with name and kind it identifies the row.
     created
-        UTC, ISO 8601.
+        When the stage was first recorded: UTC, ISO 8601.
     """
 
     name: str
@@ -64,52 +66,164 @@ class Row:
     fingerprint: str
     created: str
 
+    @property
+    def key(self) -> str:
+        """``name@fingerprint``, of which eight digits are enough to tell."""
+        return f"{self.name}@{self.fingerprint[:8]}"
+
+    @property
+    def gap(self) -> float | None:
+        """Mean score of the folds less `train_score`: far above 0 it says overfitting."""
+        return None if self.train_score is None else fmean(self.fold_scores) - self.train_score
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a row's score was computed from, on the link scale.
+
+    Attributes
+    ----------
+    ids
+        Of the training rows.
+    target, oof
+        float64 [n_train]: the truth, and the out-of-fold prediction (cross-fitted for ensembles and entries).
+    fold_of_row
+        int64 [n_repeats, n_train], numbered as `Row.fold_scores`; for ensembles and entries the first repeat alone.
+    """
+
+    ids: tuple[str, ...]
+    target: "NDArray[np.float64]"
+    oof: "NDArray[np.float64]"
+    fold_of_row: "NDArray[np.int64]"
+
 
 _COLUMNS = tuple(field.name for field in fields(Row))
 _LISTS = ("fold_scores", "overrides")
-_SCHEMA = """
-CREATE TABLE leaderboard (
-    name TEXT NOT NULL, kind TEXT NOT NULL, score REAL NOT NULL, std_error REAL NOT NULL, fold_scores TEXT NOT NULL,
-    train_score REAL, columns INTEGER NOT NULL, members INTEGER NOT NULL, seconds REAL NOT NULL,
-    peak_memory_mb REAL NOT NULL, source TEXT NOT NULL, sees_test INTEGER NOT NULL, overrides TEXT NOT NULL,
-    git_commit TEXT, git_dirty INTEGER, fingerprint TEXT NOT NULL, created TEXT NOT NULL,
-    PRIMARY KEY (kind, name, fingerprint)
-) STRICT
-"""
+_KEY = ("kind", "name", "fingerprint")
+_AS_FIRST_RECORDED = ("overrides", "git_commit", "git_dirty", "created")
 
 
-def record(path: Path, row: Row) -> None:
-    """Store a row; the same stage's row of an earlier time is replaced.
+def record(path: Path, row: Row, evidence: Evidence) -> None:
+    """Store a row with its evidence.
+
+    The same stage's row of an earlier time is replaced, but for its overrides, git state and time: they tell of the
+    run that made it.
 
     Raises
     ------
     StorageError
         If the database can't be written.
     """
+    import numpy as np
+
+    ids = json.dumps(evidence.ids)
+    target, oof = (np.asarray(values, "<f8").tobytes() for values in (evidence.target, evidence.oof))
+    fold_of_row = np.asarray(evidence.fold_of_row, "<i8").tobytes()
+    truth, folds = _digest(ids.encode(), target), _digest(fold_of_row)
     values = {**asdict(row), **{name: json.dumps(getattr(row, name)) for name in _LISTS}}
-    marks = ", ".join(f":{name}" for name in _COLUMNS)
-    with _connection(path) as database:
-        database.execute(f"INSERT OR REPLACE INTO leaderboard ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+    values |= {"truth": truth, "folds": folds, "oof": oof}
+    replaced = [name for name in values if name not in (*_KEY, *_AS_FIRST_RECORDED)]
+    with transaction(path, write=True) as database:
+        database.execute("INSERT OR IGNORE INTO truths VALUES (?, ?, ?)", (truth, ids, target))
+        database.execute(
+            "INSERT OR IGNORE INTO folds VALUES (?, ?, ?)", (folds, len(evidence.fold_of_row), fold_of_row)
+        )
+        database.execute(
+            f"INSERT INTO leaderboard ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) "
+            f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in replaced)}",
+            values,
+        )
 
 
-def is_recorded(path: Path, kind: Kind, name: str, fingerprint: str) -> bool:
-    """Whether a stage's row is there."""
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def is_recorded(path: Path, kind: Kind, name: str, fingerprint: str, source: str) -> bool:
+    """Whether a stage's row is there, with its evidence, and of raw files from this source."""
     if not path.exists():
         return False
-    question = "SELECT 1 FROM leaderboard WHERE kind = ? AND name = ? AND fingerprint = ?"
-    with _connection(path) as database:
-        return database.execute(question, (kind, name, fingerprint)).fetchone() is not None
+    question = (
+        "SELECT 1 FROM leaderboard WHERE kind = ? AND name = ? AND fingerprint = ? AND source = ? AND oof IS NOT NULL"
+    )
+    with transaction(path) as database:
+        return database.execute(question, (kind, name, fingerprint, source)).fetchone() is not None
 
 
 def rows(path: Path) -> list[Row]:
     """All rows, the best score first."""
     if not path.exists():
         return []
-    with _connection(path) as database:
+    with transaction(path) as database:
         found = database.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM leaderboard ORDER BY score, kind DESC, name, created"
         )
         return [_row(values) for values in found]
+
+
+def evidence_of(path: Path, row: Row) -> Evidence | None:
+    """The evidence behind a row; None if it was recorded before there was any, and its stage not evaluated since.
+
+    Raises
+    ------
+    StorageError
+        If what is stored does not belong together.
+    """
+    import numpy as np
+
+    question = (
+        "SELECT ids, target, oof, n_repeats, fold_of_row FROM leaderboard JOIN truths ON truth = truths.digest "
+        "JOIN folds ON folds = folds.digest WHERE kind = ? AND name = ? AND fingerprint = ?"
+    )
+    if not path.exists():
+        return None
+    with transaction(path) as database:
+        found = database.execute(question, (row.kind, row.name, row.fingerprint)).fetchone()
+    if found is None:
+        return None
+    ids, n_repeats = tuple(json.loads(found[0])), found[3]
+    target, oof = (np.frombuffer(found[position], "<f8").astype(np.float64) for position in (1, 2))
+    fold_of_row = np.frombuffer(found[4], "<i8").astype(np.int64)
+    if not len(ids) == len(target) == len(oof) == len(fold_of_row) / n_repeats:
+        raise StorageError(
+            f"{path}: the evidence of {row.key} does not fit together: {len(ids)} ids, {len(target)} targets, "
+            f"{len(oof)} predictions, {len(fold_of_row)} folds in {n_repeats} repeats. Move the file away, and "
+            "`houseprice evaluate` and `ensemble` fill a new one."
+        )
+    return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1))
+
+
+def named(found: Sequence[Row], name: str, kinds: Collection[str] = ("run", "ensemble", "entry")) -> Row:
+    """The row that a person means: the newest of a name, or ``name@fingerprint``, whose beginning is enough.
+
+    Parameters
+    ----------
+    found
+        The rows to choose from.
+    name
+        As given.
+    kinds
+        Which rows count.
+
+    Raises
+    ------
+    LeaderboardError
+        If there is none.
+    """
+    wanted, _, fingerprint = name.partition("@")
+    of_kinds = [row for row in found if row.kind in kinds]
+    of_name = [row for row in of_kinds if row.name == wanted]
+    if not of_name:
+        what = "row" if len(kinds) > 1 else next(iter(kinds))
+        known = sorted({row.name for row in of_kinds})
+        raise LeaderboardError(
+            f"no {what} {wanted!r} on the leaderboard; "
+            + (nearest(wanted, known) if known else "it has none yet: houseprice evaluate, ensemble and submit fill it")
+        )
+    meant = [row for row in of_name if row.fingerprint.startswith(fingerprint.lower())]
+    if not meant:
+        raise LeaderboardError(f"no row {name!r} on the leaderboard; it has {listing(row.key for row in of_name)}")
+    return max(meant, key=lambda row: row.created)
 
 
 def _row(values: Sequence[object]) -> Row:
@@ -119,34 +233,3 @@ def _row(values: Sequence[object]) -> Row:
     named["sees_test"] = bool(named["sees_test"])
     named["git_dirty"] = None if named["git_dirty"] is None else bool(named["git_dirty"])
     return Row(**named)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose block is one transaction; several processes may write.
-
-    SQLite's default journal it is: the switch to WAL is not waited for, and fails where many begin at once.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database, database:
-            _ensure_schema(database, path)
-            yield database
-    except (sqlite3.Error, OSError) as error:
-        raise StorageError(
-            f"{path}: leaderboard can't be used: {error}. Free some space or make its folder writable; a file that is "
-            "no database can be moved away, and `houseprice evaluate` and `ensemble` fill a new one."
-        ) from error
-
-
-def _ensure_schema(database: sqlite3.Connection, path: Path) -> None:
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StorageError(
-            f"{path}: written by a newer houseprice (schema {version}; this one knows {SCHEMA_VERSION}). Update it."
-        )
-    if version < SCHEMA_VERSION:
-        database.execute("BEGIN IMMEDIATE")
-        if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:  # nobody was faster
-            database.execute(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

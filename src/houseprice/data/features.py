@@ -27,13 +27,18 @@ class Matrix:
     ----------
     X, X_test
         float32 [n_train, n_columns] and [n_test, n_columns], without gaps.
-    columns
-        The name of each column: ``LotArea``, ``LotArea_missing``, ``Alley_Grvl``, ``Alley_nan``.
+    preprocessor
+        What made them, and makes them of other rows.
     """
 
     X: NDArray[np.float32]
     X_test: NDArray[np.float32]
-    columns: tuple[str, ...]
+    preprocessor: "Preprocessor"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The name of each column: ``LotArea``, ``LotArea_missing``, ``Alley_Grvl``, ``Alley_nan``."""
+        return self.preprocessor.columns
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def build_features(tables: Tables, recipe: Features, fold_of_row: NDArray[np.int
     matrices = []
     for rows in fitted_on:
         preprocessor = fit_preprocessor(rows, recipe)
-        matrices.append(Matrix(preprocessor.transform(train), preprocessor.transform(test), preprocessor.columns))
+        matrices.append(Matrix(preprocessor.transform(train), preprocessor.transform(test), preprocessor))
     return FeatureSet(recipe.scope, tuple(matrices))
 
 
@@ -141,14 +146,14 @@ def _as_number(values: pd.Series, name: str) -> pd.Series:
 
 def _as_code(values: pd.Series, order: Sequence[str], name: str) -> pd.Series:
     labels = _as_text(values)
-    codes = labels.map({label: float(code) for code, label in enumerate(order)}).astype(np.float64)
-    odd = labels[codes.isna() & labels.notna()]
+    codes = pd.Index(order, dtype="str").get_indexer(labels)  # -1 for gaps and unknown labels
+    odd = labels[(codes == -1) & labels.notna()]
     if len(odd):
         raise DataError(
             f"{name}: column {values.name!r}: labels {listing(map(repr, odd.unique()))} (ids {listing(odd.index)}) are "
             f"not in its order {list(order)}. Add them to the order in the competition file."
         )
-    return codes
+    return pd.Series(np.where(codes == -1, np.nan, codes), index=values.index, name=values.name)
 
 
 def _as_text(values: pd.Series) -> pd.Series:
@@ -245,8 +250,10 @@ class Preprocessor:
             If a number is too large for float32, naming its column.
         """
         output = self._all_columns(frame)
+        matrix = np.empty((len(frame), len(self.columns)), np.float32)
         with np.errstate(over="ignore"):
-            matrix = np.column_stack([output[name] for name in self.columns]).astype(np.float32)
+            for position, name in enumerate(self.columns):
+                matrix[:, position] = output[name]
         if not np.isfinite(matrix).all():
             bad = [name for name, values in zip(self.columns, matrix.T, strict=True) if not np.isfinite(values).all()]
             raise DataError(f"features: numbers too large for float32 in columns {listing(bad)}. Rescale or drop them.")

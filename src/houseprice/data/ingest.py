@@ -5,15 +5,10 @@ import hashlib
 import http.client
 import io
 import json
-import os
 import shutil
-import socket
-import subprocess
 import tempfile
-import threading
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 import zipfile
 import zlib
@@ -25,8 +20,9 @@ from typing import Any, Literal
 from houseprice.config import Competition, MirrorFile
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, read_tables
-from houseprice.errors import DataError, DownloadError
+from houseprice.errors import DataError, NetworkError
 from houseprice.files import storing, write_atomically, write_text
+from houseprice.online import call_kaggle, check_online, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
 SAMPLE_BANNER = (
@@ -72,7 +68,7 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
     ------
     DataError
         If the files break a rule (`houseprice.data.tables.read_tables`).
-    DownloadError
+    NetworkError
         If nothing can be reached and the competition has no built-in sample.
     """
     if raw.is_symlink():
@@ -218,15 +214,15 @@ def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, b
         try:
             files: dict[str, bytes] = {name: download(file) for name, file in rules.mirror.items()}
             return "mirror", ", ".join(file.url for file in rules.mirror.values()), files
-        except DownloadError as error:
+        except NetworkError as error:
             reasons.append(str(error))
-    if rules.kaggle and _kaggle_is_configured():
+    if rules.kaggle and kaggle_is_configured():
         try:
             return "kaggle", rules.kaggle, _download_with_kaggle(rules.kaggle)
-        except DownloadError as error:
+        except NetworkError as error:
             reasons.append(str(error))
     if not rules.sample:
-        raise DownloadError(
+        raise NetworkError(
             f"no data for competition {competition.name!r}: raw/ is empty"
             + "".join(f"; {reason}" for reason in reasons)
             + f". Give the folder that holds {', '.join(FILES)}: houseprice ingest -c {competition.name} --source DIR"
@@ -254,10 +250,10 @@ def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadl
 
     Raises
     ------
-    DownloadError
+    NetworkError
         One line with the URL, the reason and what arrived.
     """
-    _check_online(file.url, timeout)
+    check_online(file.url, timeout)
     reason = ""
     for _ in range(attempts):
         try:
@@ -271,7 +267,7 @@ def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadl
         if digest == file.sha1:
             return data
         reason = f"its SHA-1 is {digest}, not {file.sha1} ({len(data)} bytes arrived)"
-    raise DownloadError(f"{file.url}: download failed: {reason}")
+    raise NetworkError(f"{file.url}: download failed: {reason}")
 
 
 def _get(url: str, timeout: float, deadline: float) -> bytes:
@@ -285,54 +281,18 @@ def _get(url: str, timeout: float, deadline: float) -> bytes:
     return b"".join(pieces)
 
 
-def _check_online(url: str, timeout: float) -> None:
-    """Find out within ``timeout`` whether the host can be reached; a name look-up alone may hang far longer."""
-    parts = urllib.parse.urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.netloc):
-        parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"//{proxy}")
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    outcome: list[str] = []
-
-    def connect() -> None:
-        try:
-            socket.create_connection((host, port), timeout=timeout).close()
-            outcome.append("")
-        except OSError as error:
-            outcome.append(error.strerror or str(error))
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    reason = outcome[0] if outcome else f"no answer within {timeout:.0f} s"
-    if reason:
-        raise DownloadError(f"offline? {host} cannot be reached: {reason}")
-
-
-def _kaggle_is_configured() -> bool:
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR", Path.home() / ".kaggle"))
-    credentials = "KAGGLE_KEY" in os.environ or (folder / "kaggle.json").exists()
-    return credentials and shutil.which("kaggle") is not None
-
-
 def _download_with_kaggle(name: str) -> dict[str, bytes]:
-    """The files of a competition through the Kaggle client, which is a program of its own."""
-    _check_online("https://www.kaggle.com", timeout=4.0)  # the client itself would try for minutes
+    """The files of a competition through the Kaggle client."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["kaggle", "competitions", "download", "-c", name, "-p", folder]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise DownloadError(f"kaggle: {error}") from error
+        call_kaggle("download", name, 300.0, folder=folder)
         archives = list(Path(folder).glob("*.zip"))
-        if done.returncode or not archives:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["no archive arrived"]
-            raise DownloadError(f"kaggle: competition {name!r}: {said[-1]}")
+        if not archives:
+            raise NetworkError(f"kaggle: competition {name!r}: no archive arrived")
         try:
             with zipfile.ZipFile(archives[0]) as archive:
                 files = {member: archive.read(member) for member in FILES if member in archive.namelist()}
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
-            raise DownloadError(f"kaggle: {archives[0].name}: not a sound archive: {error}") from error
+            raise NetworkError(f"kaggle: {archives[0].name}: not a sound archive: {error}") from error
     if absent := [member for member in FILES[:2] if member not in files]:
-        raise DownloadError(f"kaggle: competition {name!r}: no {' and no '.join(absent)} in {archives[0].name}")
+        raise NetworkError(f"kaggle: competition {name!r}: no {' and no '.join(absent)} in {archives[0].name}")
     return files

@@ -1,6 +1,6 @@
 """k-fold cross-validation of one experiment: every member fitted, every row validated by those that did not see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +102,8 @@ def cross_validate(
     ConfigError
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
     """
-    natural = tables.target.to_numpy(np.float64)
-    target = metric.link(natural, f"column {tables.target.name!r} in train.csv")
-    scales = _fitted_scales(name, recipe, natural, target, fold_of_row, _excluded(name, recipe, tables))
+    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    scales = fitted_scales(name, recipe, tables, target, fold_of_row)
     folds = [scale.fold_data(features.of_fold(fold)) for fold, scale in enumerate(scales)]
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
@@ -138,8 +137,13 @@ def cross_validate(
     for data, scale, of_fold in zip(
         folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
     ):
-        link = [scale.to_link(member, recipe, metric, f"experiment {name!r}") for member in of_fold]
-        train_mean, test_mean = (np.mean(predictions, axis=0) for predictions in zip(*link, strict=True))
+        train_mean, test_mean = (
+            scale.mean_link(of_members, recipe, metric, name, rows)
+            for rows, of_members in (
+                ("train.csv", [member.predictions for member in of_fold]),
+                ("test.csv", [member.test_predictions for member in of_fold]),
+            )
+        )
         oof[data.valid_rows] += train_mean[data.valid_rows] / len(fold_of_row)
         test += test_mean / len(folds)
         fold_scores[data.fold] = metric.score(target[data.valid_rows], train_mean[data.valid_rows])
@@ -162,7 +166,7 @@ def cross_validate(
 
 
 @dataclass(frozen=True)
-class _FittedScale:
+class FittedScale:
     """The rows of one fold, and the scale of the target that its members are fitted on: (y - centre) / spread."""
 
     fold: int
@@ -177,16 +181,30 @@ class _FittedScale:
         y = ((self.y - self.centre) / self.spread).astype(np.float32)
         return FoldData(self.fold, matrix.X, y, self.fit_rows, self.valid_rows, matrix.X_test)
 
-    def to_link(self, member: FittedMember, recipe: AnyRecipe, metric: Metric, where: str) -> tuple[Float, Float]:
-        """A member's predictions of train and test on the link scale, raised to the recipe's floor on the way."""
-        where = f"{where}, fold {member.fold}, seed {member.seed}"
-        if not (np.isfinite(member.predictions).all() and np.isfinite(member.test_predictions).all()):
-            raise TrainingError(f"{where}: predictions are not finite. Look for extreme values, or regularise more.")
-        train, test = (
-            _to_link(values * self.spread + self.centre, recipe, metric, f"{where}: predictions of {file}")
-            for values, file in ((member.predictions, "train.csv"), (member.test_predictions, "test.csv"))
-        )
-        return train, test
+    def mean_link(self, fitted: Sequence[Float], recipe: AnyRecipe, metric: Metric, name: str, rows: str) -> Float:
+        """The mean of members' predictions on the link scale, each raised to the recipe's floor on the way.
+
+        Parameters
+        ----------
+        fitted
+            Of each seed: float64 [n_rows], on the fitted scale.
+        name, rows
+            The experiment, and what rows are predicted, for messages.
+
+        Raises
+        ------
+        TrainingError
+            If a prediction is not finite.
+        MetricError
+            If one is outside the metric's domain.
+        """
+        link = []
+        for seed, values in enumerate(fitted):
+            what = f"experiment {name!r}, fold {self.fold}, seed {seed}: predictions of {rows}"
+            if not np.isfinite(values).all():
+                raise TrainingError(f"{what} are not finite. Look for extreme values, or regularise more.")
+            link.append(_to_link(values * self.spread + self.centre, recipe, metric, what))
+        return np.asarray(np.mean(link, axis=0))
 
 
 def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
@@ -196,16 +214,25 @@ def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Flo
     return metric.link(natural if recipe.floor is None else np.maximum(natural, recipe.floor), what)
 
 
-def _fitted_scales(
-    name: str,
-    recipe: AnyRecipe,
-    natural: Float,
-    target: Float,
-    fold_of_row: NDArray[np.int64],
-    excluded: NDArray[np.bool_],
-) -> list[_FittedScale]:
-    """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone."""
-    y = target if recipe.target_scale == "link" else natural
+def fitted_scales(
+    name: str, recipe: AnyRecipe, tables: Tables, target: Float, fold_of_row: NDArray[np.int64]
+) -> list[FittedScale]:
+    """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone.
+
+    Parameters
+    ----------
+    name, recipe, tables, fold_of_row
+        See `cross_validate`.
+    target
+        float64 [n_train], link scale.
+
+    Raises
+    ------
+    ConfigError
+        If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
+    """
+    excluded = _excluded(name, recipe, tables)
+    y = target if recipe.target_scale == "link" else tables.target.to_numpy(np.float64)
     scales = []
     for repeat in fold_of_row:
         for fold in np.unique(repeat).tolist():
@@ -216,7 +243,7 @@ def _fitted_scales(
                 )
             known = y[fit_rows] if recipe.standardize_target else np.array([0.0])
             spread = float(known.std()) or 1.0
-            scales.append(_FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
+            scales.append(FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
     return scales
 
 

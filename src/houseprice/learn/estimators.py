@@ -87,7 +87,7 @@ def fit_members(
         finished[member.fold, member.seed] = members[member.fold, member.seed] = member
         on_progress(len(members), len(data_of))
 
-    _in_threads(waiting, threads, keep)
+    in_threads(waiting, threads, keep)
     return [members[key] for key in data_of]
 
 
@@ -99,10 +99,19 @@ def seeds_of(recipe: AnyRecipe) -> range:
     return range(recipe.seeds if is_random else 1)
 
 
-def _in_threads(calls: Sequence[tuple[Any, ...]], threads: int, keep: Callable[[FittedMember], None]) -> None:
-    """Keep results as they come; one member a thread, so that sums within it are never shared out, whatever runs.
+def in_threads(calls: Sequence[tuple[Any, ...]], threads: int, keep: Callable[[Any], None]) -> None:
+    """Keep results as they come; one call a thread, so that sums within it are never shared out, whatever runs.
 
-    After an error or Ctrl-C, also one in ``keep``, no further member is begun.
+    After an error or Ctrl-C, also one in ``keep``, no further call is begun.
+
+    Parameters
+    ----------
+    calls
+        Functions with their arguments.
+    threads
+        How many run at one time.
+    keep
+        Takes each result, in this thread.
     """
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(*call) for call in calls]

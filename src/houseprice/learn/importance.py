@@ -1,0 +1,199 @@
+"""Permutation importance: how much worse an experiment predicts houses whose cells of one column are somebody else's.
+
+The columns are those of the raw files, not of the matrix: a cell is exchanged before the rows go through the fold's own
+preprocessor, so a category's indicators move together and derived columns follow. What several columns tell (the
+square feet of each floor and of them all) each of them seems to matter little for, as the others still tell it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from houseprice.config import Features, Ingest, Linear
+from houseprice.data.features import FeatureSet, Matrix, assign_roles
+from houseprice.data.tables import Tables
+from houseprice.learn.crossval import FittedScale, Run, fitted_scales
+from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
+from houseprice.learn.members import FittedMember, FoldData
+from houseprice.learn.network import as_sequential
+from houseprice.metrics import Metric
+
+Float = NDArray[np.float64]
+
+EXCHANGES = 3
+"""How many other rows lend each row their cell."""
+_STREAM = 20  # of the fold, beside those of its members
+_MAX_ROWS = 200_000
+"""Of a fold's copies with exchanged cells: larger folds are asked about fewer of their rows."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """By how much the metric grows over a fold's validation rows when a column's cells are exchanged among them.
+
+    Attributes
+    ----------
+    experiment
+        Its name.
+    columns
+        Of the raw files, in their order.
+    by_fold
+        float64 [n_folds, n_columns]: increase of the metric over all exchanges. Near 0: the column is not
+        needed; below 0: chance, or a column that misleads.
+    std_error
+        float64 [n_columns], of `increase` over the folds (`_std_error`).
+    """
+
+    experiment: str
+    columns: tuple[str, ...]
+    by_fold: Float
+    std_error: Float
+
+    @property
+    def increase(self) -> Float:
+        """Mean over the folds, float64 [n_columns]."""
+        return np.asarray(self.by_fold.mean(axis=0))
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """The columns, the most important first: ``column``, ``increase``, ``std_error``."""
+        rows = zip(self.columns, self.increase.tolist(), self.std_error.tolist(), strict=True)
+        named = [{"column": column, "increase": increase, "std_error": error} for column, increase, error in rows]
+        return sorted(named, key=lambda row: -row["increase"])
+
+
+def permutation_importance(
+    recipe: AnyRecipe,
+    run: Run,
+    tables: Tables,
+    features: FeatureSet,
+    feature_recipe: Features,
+    ingest: Ingest,
+    metric: Metric,
+    *,
+    threads: int = 1,
+    exchanges: int = EXCHANGES,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Importance:
+    """Measure on validation rows how much a run's members need each column of the raw files.
+
+    Breiman, "Random Forests", *Machine Learning* 45, 2001, §10, permutes a column; Fisher, Rudin & Dominici, "All
+    Models are Wrong, but Many are Useful", *JMLR* 20, 2019, §3.2, let every row borrow from every other one. Here the
+    rows stand in a random circle, and each borrows from those 1, 2, … places on, for all columns the same: never from
+    itself, so the estimate is theirs without bias, and the columns' differences are paired. Members of a fold are
+    averaged first, as they are in its score.
+
+    Networks predict by the weights that the run keeps. Other estimators are not kept and are fitted again, which
+    gives the same ones: a stored kernel machine holds a copy of its training rows.
+
+    Parameters
+    ----------
+    recipe, run
+        The experiment, and its result.
+    tables, features, feature_recipe, ingest
+        What it was fitted on, and how that was made.
+    metric
+        The competition's.
+    threads
+        Folds at one time.
+    exchanges
+        How many others each row borrows from; as many as the fold has other rows at most.
+    on_progress
+        Called with the folds done and their number.
+
+    Raises
+    ------
+    TrainingError
+        If an estimator can't be fitted again, or predicts something that is not finite.
+    MetricError
+        If predictions for exchanged cells are outside the metric's domain.
+    """
+    scales = fitted_scales(run.experiment, recipe, tables, run.target, run.fold_of_row)
+    found: dict[int, Float] = {}
+
+    def of_fold(scale: FittedScale) -> tuple[int, Float]:
+        matrix = features.of_fold(scale.fold)
+        members = [member for member in run.members if member.fold == scale.fold]
+        rows, donors = _circle(scale.fold, scale.valid_rows, exchanges, len(tables.train.columns))
+        copies = assign_roles(_exchanged(tables.train, rows, donors), feature_recipe, ingest, "train.csv")
+        data = scale.fold_data(Matrix(matrix.X, matrix.preprocessor.transform(copies), matrix.preprocessor))
+        link = scale.mean_link(
+            _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"
+        )
+        as_it_is, exchanged = link[: len(rows)], link[len(rows) :].reshape(-1, donors.size)  # [column, donor × row]
+        target = run.target[rows]
+        repeated = np.tile(target, len(donors))
+        scores = np.array([metric.score(repeated, of_column) for of_column in exchanged])
+        return scale.fold, scores - metric.score(target, as_it_is)
+
+    def keep(result: tuple[int, Float]) -> None:
+        found[result[0]] = result[1]
+        on_progress(len(found), len(scales))
+
+    torch_threads = torch.get_num_threads()
+    try:
+        in_threads([(of_fold, scale) for scale in scales], threads, keep)
+    finally:
+        torch.set_num_threads(torch_threads)
+    by_fold = np.stack([found[scale.fold] for scale in scales])
+    return Importance(run.experiment, tuple(map(str, tables.train.columns)), by_fold, _std_error(by_fold, scales))
+
+
+def _circle(
+    fold: int, valid_rows: NDArray[np.int64], exchanges: int, n_columns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A fold's rows in random order, [n_rows], and who lends to each, [n_exchanges, n_rows].
+
+    The stream is the fold's own; a fold of a single row borrows from itself and tells nothing.
+    """
+    rows = np.random.default_rng(np.random.SeedSequence([0, fold], spawn_key=(_STREAM,))).permutation(valid_rows)
+    exchanges = max(1, min(exchanges, len(rows) - 1))
+    rows = rows[: max(2, _MAX_ROWS // (1 + exchanges * n_columns))]
+    return rows, np.stack([np.roll(rows, -places) for places in range(1, 1 + exchanges)])
+
+
+def _exchanged(frame: pd.DataFrame, rows: NDArray[np.int64], donors: NDArray[np.int64]) -> pd.DataFrame:
+    """The rows as they are, and below them, column by column, their copies with that column's cells from each donor."""
+    n_copies = len(donors)
+    origins = np.tile(rows, (1 + len(frame.columns) * n_copies, 1))  # [copy, row]
+    columns = {}
+    for position, name in enumerate(frame.columns):
+        of_column = origins.copy()
+        of_column[1 + position * n_copies : 1 + (position + 1) * n_copies] = donors
+        columns[name] = frame[name].array.take(of_column.ravel())
+    return pd.DataFrame(columns, index=pd.RangeIndex(origins.size))
+
+
+def _predictions(recipe: AnyRecipe, data: FoldData, members: Sequence[FittedMember]) -> list[Float]:
+    """What a fold's members say of ``data.X_test``, float64 [n_rows] each, on the fitted scale."""
+    if not isinstance(recipe, Linear):
+        again = fit_members(
+            recipe,
+            [data],
+            {},
+            device="cpu",
+            threads=1,
+            memory=None,
+            checkpoints=None,
+            score=None,
+            on_progress=lambda done, total: None,
+        )
+        return [member.test_predictions for member in again]
+    torch.set_num_threads(1)  # a thread a fold, and sums that don't depend on how many there are
+    X = torch.from_numpy(data.X_test)
+    with torch.inference_mode():
+        return [as_sequential(recipe, member.weights)(X)[:, 0].numpy().astype(np.float64) for member in members]
+
+
+def _std_error(by_fold: Float, scales: Sequence[FittedScale]) -> Float:
+    """Standard error of the mean over folds that share training rows.
+
+    The variance over J folds counts 1 / J + n_valid / n_fit times, not 1 / J (Nadeau & Bengio, "Inference for the
+    Generalization Error", *Machine Learning* 52, 2003, §3).
+    """
+    share = np.mean([len(scale.valid_rows) / len(scale.fit_rows) for scale in scales])
+    return np.asarray(np.sqrt((1 / len(by_fold) + share) * by_fold.var(axis=0, ddof=1)))
