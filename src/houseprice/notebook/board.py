@@ -78,19 +78,19 @@ class Leaderboard(Shown):
         asked = [each.key if isinstance(each, Scored) else each for each in (first, second, *others)]
         rows = [named(found.rows, name) for name in asked]
         name_of = dict(zip((row.key for row in rows), labels(rows), strict=True))
-        pairs = [(a, b, found.comparisons.get((a.key, b.key))) for a, b in combinations(rows, 2)]
+        pairs = [(a, b, found.compared(a, b)) for a, b in combinations(rows, 2)]
         frame = pd.DataFrame(
             [
                 {
                     "first": name_of[a.key],
                     "second": name_of[b.key],
-                    "difference": pair and pair.difference,
-                    "low": pair and pair.low,
-                    "high": pair and pair.high,
-                    "p, rows": pair and pair.p_rows,
-                    "p, folds": pair and pair.p_folds,
-                    "p, adjusted": pair and pair.p_adjusted,
-                    "first is": pair.verdict if pair else "not comparable",
+                    "difference": pair.difference,
+                    "low": pair.low,
+                    "high": pair.high,
+                    "p, rows": pair.p_rows,
+                    "p, folds": pair.p_folds,
+                    "p, adjusted": pair.p_adjusted,
+                    "first is": pair.verdict,
                 }
                 for a, b, pair in pairs
             ]

@@ -99,7 +99,7 @@ class Scored(Shown):
         what = "predicted " + self._target if by is None else by
         rows = [
             {what: group.value, "rows": group.count, self._metric.name: group.score, "mean residual": group.mean,
-             "share of error": group.share}
+             "± s.e.": group.std_error, "share of error": group.share}
             for group in (found.bands if by is None else found.by)
         ]  # fmt: skip
         return Table(f"residuals of {self.name} by {what}", pd.DataFrame(rows).set_index(what), shares=_SHARE)
