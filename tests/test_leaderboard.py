@@ -1,9 +1,12 @@
 """The leaderboard: one row a run, ensemble or entry with its evidence, whoever writes and however many at once."""
 
+import fcntl
 import json
+import os
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -178,6 +181,42 @@ def test_many_processes_at_once_lose_nothing(begun: str, n_rows: int, board: Pat
     assert ask(board, "PRAGMA journal_mode") == [("wal",)]
     assert ask(board, "PRAGMA integrity_check") == [("ok",)]
     assert [path.name for path in board.parent.iterdir()] == [board.name], "logs and locks are gone"
+
+
+def test_the_switch_to_a_write_ahead_log_waits_for_whoever_writes(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite itself does not wait there, and says that the database is locked."""
+    record(board, ROW)
+    with closing(sqlite3.connect(board, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(time, "sleep", wait)
+        assert rows(board) == [ROW]
+    assert len(waits) == 3
+    assert ask(board, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_one_process_at_a_time_makes_the_file(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = [], database._make_ready
+
+    def make_while_others_wait(connection: sqlite3.Connection, path: Path) -> None:
+        folder = os.open(path.parent, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+        made.append(path)
+        make(connection, path)
+
+    monkeypatch.setattr(database, "_make_ready", make_while_others_wait)
+    record(board, ROW)
+    assert rows(board) == [ROW]
+    assert made == [board], "and only once"
 
 
 def test_readers_wait_for_nobody(board: Path) -> None:

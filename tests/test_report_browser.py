@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 import hostile
 from competitions import Ear
@@ -161,6 +161,10 @@ def visit(chromium: Browser) -> Iterator[Open]:
     requests: list[str] = []
     contexts = []
 
+    def refuse(dialog: Dialog) -> None:
+        complaints.append(dialog.message)
+        dialog.dismiss()
+
     def visit(path: Path, size: str = "desk", **options: Any) -> Page:
         width, height = SIZES[size]
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
@@ -168,7 +172,7 @@ def visit(chromium: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", refuse)
         page.on("request", lambda request: requests.append(request.url))
         page.add_init_script(WATCH_SHIFTS)
         page.goto(path.as_uri())

@@ -69,7 +69,20 @@ class Metric:
         >>> METRICS["log_rmse"].score(np.log([100.0, 200.0]), np.log([100.0, 200.0 * np.e]))
         0.7071067811865476
         """
-        return float(np.sqrt(self.row_losses(y_true, y_pred).mean()))
+        return float(self.score_of_losses(self.row_losses(y_true, y_pred).mean()))
+
+    def score_of_losses(self, mean_losses: Float) -> Float:
+        """The score of a mean of row losses, elementwise."""
+        return np.sqrt(mean_losses)
+
+    def influence(self, losses: Float) -> Float:
+        """How much each row moves the score: float64 [n_rows], of mean 0; all 0 for a perfect fit.
+
+        The row losses' deviations from their mean m times the slope of `score_of_losses` there, 1 / (2 √m).
+        (Wasserman, *All of Nonparametric Statistics*, §2.3.)
+        """
+        mean = losses.mean()
+        return (losses - mean) / (2 * np.sqrt(mean)) if mean > 0 else np.zeros_like(losses)
 
     def std_error(self, y_true: Float, y_pred: Float) -> float:
         """Standard error of `score` over the draw of rows, by the delta method.
@@ -77,10 +90,8 @@ class Metric:
         With the losses' mean m and standard deviation s over n rows, sd(√m) ≈ s / (2 √m √n); for fewer than two
         rows, or a perfect fit, it is 0. (Wasserman, *All of Statistics*, §9.9.)
         """
-        losses = self.row_losses(y_true, y_pred)
-        if len(losses) < 2 or not losses.mean() > 0:
-            return 0.0
-        return float(losses.std(ddof=1) / (2 * np.sqrt(losses.mean() * len(losses))))
+        influence = self.influence(self.row_losses(y_true, y_pred))
+        return float(influence.std(ddof=1) / np.sqrt(len(influence))) if len(influence) > 1 else 0.0
 
 
 def _identity(values: Float) -> Float:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from houseprice.errors import StorageError
@@ -78,14 +78,13 @@ def transaction(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
             database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield database
     except (sqlite3.Error, OSError) as error:
-        if _is_busy(error):
-            way_out = f"another process has held it for {BUSY_SECONDS:.0f} s. Let it end, then run the command again."
-        else:
-            way_out = (
-                "Free some space or make its folder writable; a file that is no database can be moved away, and "
-                "`houseprice evaluate` and `ensemble` fill a new one."
-            )
-        raise StorageError(f"{path}: leaderboard can't be used: {error}. {way_out}") from error
+        reason = (
+            f"another process has held it for {BUSY_SECONDS:.0f} s. Let it end, then run the command again."
+            if _is_busy(error)
+            else f"{error}. Free some space or make its folder writable; a file that is no database can be moved away, "
+            "and `houseprice evaluate` and `ensemble` fill a new one."
+        )
+        raise StorageError(f"{path}: leaderboard can't be used: {reason}") from error
 
 
 def _is_ready(database: sqlite3.Connection, path: Path) -> bool:
@@ -102,14 +101,15 @@ def _make_ready(database: sqlite3.Connection, path: Path) -> None:
     """Bring the file to this schema and to a write-ahead log, unless somebody was faster."""
     if _is_ready(database, path):
         return
-    database.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[_version(database) :]:
-        for statement in statements:
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.execute("COMMIT")
+    if _version(database) < SCHEMA_VERSION:
+        database.execute("BEGIN IMMEDIATE")
+        for statements in MIGRATIONS[_version(database) :]:
+            for statement in statements:
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
     end = time.monotonic() + BUSY_SECONDS
-    while True:  # the switch wants the file for itself, and fails at once where others just look at it
+    while True:  # the switch wants the file for itself, and fails at once where somebody writes or wants the same
         try:
             database.execute("PRAGMA journal_mode = WAL")
             return
@@ -124,7 +124,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _is_busy(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 
 
 @contextmanager
@@ -132,7 +132,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Nobody else makes a database in the folder meanwhile: the folder's lock, which leaves no file behind."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(OSError):  # network file systems may lock no folder; the database's own locks remain
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
