@@ -35,6 +35,12 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"manifest", "recording"},
     {"pipeline"},
     {"review"},
+    {"report.columns", "report.drawing"},
+    {"report.standings"},
+    {"report.panels", "report.groups"},
+    {"report.contents"},
+    {"report.wording"},
+    {"report.gather", "report.page"},
     {"bench", "console", "reproduction"},
     {"notebook.table"},
     {"notebook.data", "notebook.results"},
@@ -56,7 +62,8 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "notebook.competition", "cli"),
+    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
+    *("notebook.competition", "report.page"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
