@@ -18,6 +18,7 @@ from houseprice.compete import leaderboard
 from houseprice.notebook.competition import Competition
 from houseprice.notebook.table import MORE, NOTHING, Table
 
+README = REPOSITORY / "README.md"
 NOTEBOOK = REPOSITORY / "notebooks" / "house-prices.ipynb"
 
 
@@ -136,6 +137,14 @@ def test_errors_are_one_line(c: Competition, ask: Any, complaint: str) -> None:
         ask(c)
     assert "\n" not in str(caught.value)
     assert caught.value._render_traceback_() == [f"error: {caught.value}"]
+
+
+def test_what_the_readme_shows_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(root)
+    names: dict[str, Any] = {}
+    exec(shown.replace("house-prices", "tiny"), names)
+    assert names["run"].summary["members"] == 3
 
 
 def test_a_notebook_finds_the_project_above_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,11 +39,9 @@ class Leaderboard(Shown):
         """One row each: scores, and the difference from the best with its 95 % interval and verdict."""
         import pandas as pd
 
-        from houseprice.report.standings import own_overrides
-
         found = self.review
         rows = []
-        for row in found.rows:
+        for row, overrides in zip(found.rows, _apart(found.rows)[0], strict=True):
             beside = found.against_best(row)
             rows.append(
                 {
@@ -61,7 +59,7 @@ class Leaderboard(Shown):
                     "members": row.members,
                     "seconds": round(row.seconds),
                     "sees test": row.sees_test,
-                    "overrides": " ".join(own_overrides(row)),
+                    "overrides": " ".join(overrides),
                     "source": row.source,
                     "fingerprint": row.fingerprint[:8],
                 }
@@ -134,25 +132,31 @@ class Leaderboard(Shown):
         best = next((row for row in found.rows if row.key == found.best), None)
         said = notes(found, decimals_for(best.std_error)) if best else ("No experiment has been evaluated yet.",)
         title = f"leaderboard of {self._plan.workspace.competition.name}, {self._metric}"
-        return Table(title, self.frame, (*said, *warnings_of(self._plan)))
+        shared = _apart(found.rows)[1]
+        told = (f"Overrides of all: {' '.join(shared)}",) if shared else ()
+        return Table(title, self.frame, (*said, *told, *warnings_of(self._plan)))
 
 
 def labels(rows: "Sequence[Row]") -> list[str]:
-    """What tells rows from one another: the name, the overrides that not all of them have, the fingerprint if need be.
+    """What tells rows from one another: the name, and among rows of one name what not all of them override.
 
-    Examples
-    --------
-    Of a run, and of the same with ``mlp.epochs=20``: ``mlp``, ``mlp epochs=20``.
+    Of a run, and of the same with ``mlp.epochs=20``: ``mlp`` and ``mlp epochs=20``. If that is not enough, the
+    fingerprint.
     """
+    found: dict[str, str] = {}
+    for row in rows:
+        namesakes = [other for other in rows if other.name == row.name]
+        own = _apart(namesakes)[0]
+        told = {other.key: " ".join([row.name, *each]) for other, each in zip(namesakes, own, strict=True)}
+        alike = list(told.values()).count(told[row.key]) > 1
+        found[row.key] = f"{told[row.key]} @{row.fingerprint[:8]}" if alike else told[row.key]
+    return [found[row.key] for row in rows]
+
+
+def _apart(rows: "Sequence[Row]") -> tuple[list[list[str]], list[str]]:
+    """The overrides of each row that not all have, and those that all have."""
     from houseprice.report.standings import own_overrides
 
     overrides = [own_overrides(row) for row in rows]
-    shared = set(overrides[0]).intersection(*overrides) if overrides else set()
-    found = [
-        " ".join([row.name, *(override for override in own if override not in shared)])
-        for row, own in zip(rows, overrides, strict=True)
-    ]
-    return [
-        f"{label} @{row.fingerprint[:8]}" if found.count(label) > 1 else label
-        for label, row in zip(found, rows, strict=True)
-    ]
+    shared = [each for each in overrides[0] if all(each in own for own in overrides)] if overrides else []
+    return [[each for each in own if each not in shared] for own in overrides], shared
