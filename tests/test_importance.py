@@ -13,7 +13,7 @@ from houseprice import pipeline
 from houseprice.config import Linear
 from houseprice.data.features import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
-from houseprice.learn.network import as_sequential
+from houseprice.learn.network import as_module
 from houseprice.metrics import METRICS
 from houseprice.plan import Plan
 
@@ -83,7 +83,7 @@ def test_it_is_what_the_plain_loop_finds(plan: Plan, experiment: str) -> None:
         if isinstance(recipe, Linear):
             with torch.inference_mode():
                 fitted = [
-                    as_sequential(recipe, member.weights)(torch.from_numpy(X)).numpy()[:, 0] for member in members
+                    as_module(recipe, member.weights)(torch.from_numpy(X)).numpy()[:, 0] for member in members
                 ]
         else:
             (member,) = members

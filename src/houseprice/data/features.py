@@ -1,7 +1,7 @@
 """From tables to float32 matrices: roles, derived columns, and a preprocessor fitted on training rows alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -225,21 +225,21 @@ class Preprocessor:
 
     Attributes
     ----------
-    groups
-        Columns that are added first.
     numbers, categories
         How each input column is transformed.
     columns
         The output columns that are kept; the rest was constant in the rows it was fitted on.
+    groups
+        Columns that are added before all others are transformed.
     interactions
         Pairs of numbers whose transformed values are multiplied.
     """
 
-    groups: tuple[GroupColumn, ...]
     numbers: tuple[NumberColumn, ...]
     categories: tuple[CategoryColumn, ...]
-    interactions: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
+    groups: tuple[GroupColumn, ...] = ()
+    interactions: tuple[tuple[str, str], ...] = ()
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """Transform rows with their roles assigned to a float32 matrix [n_rows, n_columns] without gaps.
@@ -303,7 +303,7 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
         _fit_category(frame[name], recipe) for name in frame.columns if not is_numeric_dtype(frame[name])
     )
     _check_known([name for pair in recipe.interactions for name in pair], "interactions", [n.name for n in numbers])
-    everything = Preprocessor(groups, numbers, categories, recipe.interactions, ())
+    everything = Preprocessor(numbers, categories, (), groups, recipe.interactions)
     output = everything._all_columns(ungrouped)
     kept = tuple(
         name
@@ -314,7 +314,7 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
         raise DataError(
             f"features: every column is constant over the {len(frame)} training rows of a fold. Use fewer folds."
         )
-    return Preprocessor(groups, numbers, categories, recipe.interactions, kept)
+    return replace(everything, columns=kept)
 
 
 def _check_known(names: Sequence[str], key: str, known: Sequence[str]) -> None:
