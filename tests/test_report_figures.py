@@ -32,11 +32,12 @@ def test_marks_stand_out_on_light_and_dark_pages(color: str, page: str) -> None:
 
 def test_the_band_of_a_learning_curve_holds_every_member_and_the_line_is_their_mean() -> None:
     train = np.array([[1.0, 0.5, 0.2], [1.2, 0.7, 0.4]])
-    figure = figures.learning_curves("net", np.array([1, 2, 3]), train, train + 0.1, "rmse")
+    figure = figures.learning_curves("net", np.array([1, 2, 3]), train, 2 * train, "rmse")
     assert figure.layout.yaxis.type == "log"
-    band, line = figure.data[:2]
-    assert list(line.y) == train.mean(axis=0).tolist()
-    assert list(band.y) == [1.2, 0.7, 0.4, 0.2, 0.5, 1.0]
+    of_train, band, of_valid = figure.data
+    assert list(of_train.y) == train.mean(axis=0).tolist()
+    assert list(of_valid.y) == (2 * train).mean(axis=0).tolist()
+    assert list(band.y) == [2.4, 1.4, 0.8, 0.4, 1.0, 2.0]
 
 
 def test_points_of_a_curve_that_no_member_has_are_left_out() -> None:

@@ -20,14 +20,8 @@ Float = NDArray[np.float64]
 ACCENT, CONTRAST, QUIET = "#2a8c82", "#c8663c", "#767b84"
 SERIES = (ACCENT, CONTRAST, "#7d7fd0", "#a9742f", "#b5569b", "#5f8f3a")
 VERDICT_COLORS: Mapping[str, str] = {"better": ACCENT, "worse": CONTRAST, "not distinguishable": QUIET}
-LABEL_LENGTH = 32
-_TICK_STEPS = (
-    (1,),
-    (1, 3),
-    (1, 2, 5),
-    (1, 1.5, 2, 3, 5, 7),
-    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
-)
+LABEL_LENGTH, NAME_LENGTH = 32, 16
+_ROUNDEST_FIRST = (1, 5, 2, 3, 1.5, 7, 4, 6, 8, 9, 2.5, 1.2, 1.4, 1.6, 1.8, 1.1, 1.3, 1.7, 1.9, 3.5, 4.5)
 _FAINT = "rgba(128, 134, 144, 0.28)"
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
 _AXIS = {
@@ -124,7 +118,7 @@ def predicted_against_true(
     """
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     kind = "log" if log else "linear"
-    named = plain(target_name)
+    named = plain(target_name, NAME_LENGTH)
     figure = _figure(
         xaxis={"title": {"text": f"{named}, true"}, "type": kind, **_sensible_ticks(low, high, log)},
         yaxis={"title": {"text": f"{named}, predicted out of fold"}, "type": kind, **_sensible_ticks(low, high, log)},
@@ -170,7 +164,11 @@ def residuals_by_price(
     """
     ticks = _sensible_ticks(float(predicted.min()), float(predicted.max()), log)
     figure = _figure(
-        xaxis={"title": {"text": f"{plain(target_name)}, predicted"}, "type": "log" if log else "linear", **ticks},
+        xaxis={
+            "title": {"text": f"{plain(target_name, NAME_LENGTH)}, predicted"},
+            "type": "log" if log else "linear",
+            **ticks,
+        },
         yaxis={"title": {"text": "residual (link scale)"}, "zeroline": True, "zerolinecolor": QUIET},
         legend={"y": 1.02},
     )
@@ -373,20 +371,21 @@ def _sensible_ticks(low: float, high: float, log: bool) -> dict[str, Any]:
     return {"tickvals": values, "ticktext": labels, "tickangle": 0}
 
 
-def log_ticks(low: float, high: float, at_least: int = 4) -> tuple[list[float], list[str]]:
-    """Round numbers between two ends of a log axis, and how they are written.
+def log_ticks(low: float, high: float, at_most: int = 6) -> tuple[list[float], list[str]]:
+    """Round numbers between two ends of a log axis, none too close to another, and how they are written.
 
     >>> log_ticks(0.09, 1.2)
     ([0.1, 0.2, 0.5, 1.0], ['0.1', '0.2', '0.5', '1'])
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    apart = math.log(high / low) / at_most
     ticks: list[float] = []
-    for steps in _TICK_STEPS:
-        ticks = [float(f"{step}e{power}") for power in powers for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= at_least:
-            break
-    return ticks, [f"{tick:,.6g}" if tick < 1e6 else f"{tick:.1e}" for tick in ticks]
+    for step in _ROUNDEST_FIRST:
+        for tick in (float(f"{step}e{power}") for power in powers):
+            if low <= tick <= high and all(abs(math.log(tick / other)) >= apart for other in ticks):
+                ticks.append(tick)
+    ticks.sort()
+    return ticks, [f"{tick:,.6g}" if tick < 1e5 else f"{tick:,.0f}" if tick < 1e12 else f"{tick:.0e}" for tick in ticks]
 
 
 def _rgba(color: str, opacity: float) -> str:

