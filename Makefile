@@ -60,12 +60,12 @@ bench: $(SOURCED)  ## measure the engine's speed, as ratios
 	$(HOUSEPRICE) bench $(ON)
 
 format: setup  ## format the code
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests notebooks
+	$(BIN)/ruff check --fix src tests notebooks
 
 check: setup  ## format, lint and types
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests notebooks
+	$(BIN)/ruff check src tests notebooks
 	$(BIN)/mypy
 
 test: setup  ## run the tests (within 5 minutes)

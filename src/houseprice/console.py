@@ -50,6 +50,20 @@ class ConsoleListener:
         yield report
 
 
+class LineListener(ConsoleListener):
+    """Tells a reader of a notebook: plain lines on stdout."""
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        print(text, flush=True)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Show how far something long is by a line every few seconds."""
+        with self._lines(title) as report:
+            yield report
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     print(json.dumps(document, indent=2))

@@ -21,6 +21,10 @@ from collections.abc import Iterable, Sequence
 class HousePriceError(Exception):
     """Base of all errors that are the user's to mend."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the message alone, as the command line does."""
+        return [f"error: {self}"]
+
 
 class ConfigError(HousePriceError):
     """The competition file, or an override of it, is wrong."""
