@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard explain reproduce bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report explain reproduce bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -46,6 +46,9 @@ submit: $(SOURCED)  ## write the checked entry and its manifest (ENTRY=, SEEDS=)
 
 leaderboard: setup  ## show all runs, ensembles and entries
 	$(HOUSEPRICE) leaderboard $(ON)
+
+report: $(SOURCED)  ## write the entry's report, one HTML page (ENTRY=, SEEDS=)
+	$(HOUSEPRICE) report $(ON) $(ENTRY) $(WITH_SEEDS)
 
 explain: setup  ## say which stages would run, and why (ENTRY=)
 	$(HOUSEPRICE) explain $(ON) $(ENTRY)

@@ -5,6 +5,7 @@ preprocessor, so a category's indicators move together and derived columns follo
 square feet of each floor and of them all) each of them seems to matter little for, as the others still tell it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,8 @@ from houseprice.metrics import Metric
 
 Float = NDArray[np.float64]
 
-EXCHANGES = 3
-"""How many other rows lend each row their cell."""
+ENOUGH = 20
+"""Folds times exchanges that make an estimate: few folds exchange more often."""
 _STREAM = 20  # of the fold, beside those of its members
 _MAX_ROWS = 200_000
 """Of a fold's copies with exchanged cells: larger folds are asked about fewer of their rows."""
@@ -76,7 +77,7 @@ def permutation_importance(
     metric: Metric,
     *,
     threads: int = 1,
-    exchanges: int = EXCHANGES,
+    exchanges: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Importance:
     """Measure on validation rows how much a run's members need each column of the raw files.
@@ -101,7 +102,7 @@ def permutation_importance(
     threads
         Folds at one time.
     exchanges
-        How many others each row borrows from; as many as the fold has other rows at most.
+        How many others each row borrows from, at most all of its fold; by default as many as make `ENOUGH`.
     on_progress
         Called with the folds done and their number.
 
@@ -113,12 +114,13 @@ def permutation_importance(
         If predictions for exchanged cells are outside the metric's domain.
     """
     scales = fitted_scales(run.experiment, recipe, tables, run.target, run.fold_of_row)
+    n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
 
     def of_fold(scale: FittedScale) -> tuple[int, Float]:
         matrix = features.of_fold(scale.fold)
         members = [member for member in run.members if member.fold == scale.fold]
-        rows, donors = _circle(scale.fold, scale.valid_rows, exchanges, len(tables.train.columns))
+        rows, donors = _circle(scale.fold, scale.valid_rows, n_donors, len(tables.train.columns))
         copies = assign_roles(_exchanged(tables.train, rows, donors), feature_recipe, ingest, "train.csv")
         data = scale.fold_data(Matrix(matrix.X, matrix.preprocessor.transform(copies), matrix.preprocessor))
         link = scale.mean_link(

@@ -21,15 +21,6 @@ _METHODS = {
 }
 
 
-def decimals_for(std_error: float) -> int:
-    """Digits after the point with which a standard error has two digits of its own.
-
-    >>> [decimals_for(error) for error in (0.0078, 1234.5, 0.0)]
-    [4, 0, 4]
-    """
-    return max(0, 1 - math.floor(math.log10(std_error))) if std_error > 0 else 4
-
-
 def headline(board: Board, decimals: int) -> str:
     """Who leads, and how sure that is."""
     best = next((line.row for line in board.lines if line.verdict == "best"), None)
@@ -56,8 +47,13 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
         luck = f"{found.luck.optimism:,.{decimals + 1}f}"
         of = f"It is the best of {found.luck.experiments} on the same rows: luck is {luck} of its score."
         shown.append(Tile("With luck taken off", f"{found.luck.expected:,.{decimals}f}", "", of))
-    noise = "One standard error of a leaderboard score. Smaller gains there say little."
-    shown.append(Tile(f"Noise of {found.n_test:,} test rows", f"± {found.noise:,.{decimals}f}", "", noise))
+    one, difference = f"± {found.noise:,.{decimals}f}", f"± {found.noise_of_difference:,.{decimals}f}"
+    rows = f"Noise of {found.n_test:,} test rows"
+    if math.isnan(found.noise_of_difference):
+        shown.append(Tile(rows, one, "", "One standard error of a leaderboard score."))
+    else:
+        what = f"One standard error of the difference between two such entries. A score by itself: {one}."
+        shown.append(Tile(rows, difference, "", what))
     if verdicts := _verdicts(board):
         beyond = "Worse beyond noise over rows and folds, corrected for how many were compared."
         shown.append(Tile("Told apart from the best", f"{verdicts.count('worse')} of {len(verdicts)}", "", beyond))
@@ -67,24 +63,6 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
 def _verdicts(board: Board) -> list[str]:
     """Of the rows that can be compared with the best and are not the same predictions under another name."""
     return [line.verdict for line in board.lines if line.verdict not in ("", "best", "same")]
-
-
-def notes(found: Review, decimals: int) -> tuple[str, ...]:
-    """What is to be said beneath the leaderboard."""
-    said = []
-    if found.luck:
-        luck = found.luck
-        off = f"{luck.optimism:+.{decimals + 1}f}"
-        said.append(
-            f"How much of the leader is luck: the best of {luck.experiments} experiments on the same rows is expected "
-            f"to score {luck.expected:.{decimals}f} on new ones, {off} from {luck.score:.{decimals}f}."
-        )
-    if found.rows:
-        said.append(
-            f"What {found.n_test:,} test rows can tell: a leaderboard score has a standard error of "
-            f"{found.noise:.{decimals}f} there; a smaller gain is inside the noise."
-        )
-    return tuple(said)
 
 
 def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
