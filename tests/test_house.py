@@ -26,7 +26,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
-    {"learn.importance"},
+    {"learn.importance", "sketch"},
     {"compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"},
     {"compete.leaderboard"},
     {"compete.ledger"},
@@ -46,6 +46,8 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.data", "notebook.results"},
     {"notebook.board"},
     {"notebook.competition"},
+    {"cli_options"},
+    {"cli_board"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -1,7 +1,7 @@
 """The command line: every command opens the workspace, calls one stage of the pipeline and shows its result."""
 
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from houseprice import cli_board
+from houseprice.cli_options import (
+    NAME,
+    ROOT,
+    Device,
+    Entry,
+    Experiments,
+    Json,
+    Memory,
+    Name,
+    Root,
+    Seeds,
+    Set,
+    make_plan,
+    open_workspace,
+)
 from houseprice.errors import HousePriceError
 
 
@@ -33,64 +49,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Name = Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="The folder under data/.")]
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="The project's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-
-
-def _known_device(device: str) -> str:
-    if device not in ("auto", "cpu", "cuda"):
-        raise typer.BadParameter(f"{device!r} is not one of auto, cpu, cuda")
-    return device
-
-
-Device = Annotated[
-    str,
-    typer.Option("--device", metavar="auto|cpu|cuda", callback=_known_device, help="Where networks are trained."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the competition file: mlp.weight_decay=0.01"),
-]
-Seeds = Annotated[
-    int | None, typer.Option("--seeds", metavar="N", min=1, help="Members of each fold, for all experiments.")
-]
-Memory = Annotated[
-    int | None,
-    typer.Option("--memory", metavar="MB", min=1, help="Bound on the networks trained at one time: memory_mb."),
-]
-Experiments = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT]…", help="All of the file by default.")]
-Entry = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An ensemble or experiment.")]
-
-_NAME, _ROOT = "house-prices", Path()
-
-
-def _open(
-    root: Path, name: str, overrides: list[str] | None = None, device: str = "auto", seeds: int | None = None
-) -> Any:
-    from houseprice.console import ConsoleListener
-    from houseprice.plan import open_workspace
-
-    return open_workspace(root, name, overrides or (), device, ConsoleListener(), seeds=seeds)
-
-
-def _plan(*arguments: Any) -> Any:
-    from houseprice.pipeline import make_plan
-
-    return make_plan(_open(*arguments))
+app.add_typer(cli_board.app)
 
 
 @app.command()
 def ingest(
     source: Annotated[Path | None, typer.Option("--source", metavar="DIR", help="Folder with the CSV files.")] = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
 ) -> None:
     """Bring the competition's CSV files into data/NAME/raw/, checked."""
     from houseprice import pipeline
 
-    workspace = _open(root, competition)
+    workspace = open_workspace(root, competition)
     provenance = pipeline.ingest(workspace, source)
     pipeline.tables(pipeline.make_plan(workspace))
     typer.echo(f"{workspace.raw}: {', '.join(provenance.files)} (source: {provenance.source}, {provenance.origin})")
@@ -100,15 +71,15 @@ def ingest(
 def features(
     experiments: Experiments = None,
     overrides: Set = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Build the feature matrices of experiments: one preprocessor a fold, fitted on its training rows."""
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
-    plan = _plan(root, competition, overrides)
+    plan = make_plan(root, competition, overrides)
     rows = []
     for name in _chosen(plan, experiments):
         stage = plan.features(name)
@@ -140,13 +111,13 @@ def train(
     device: Device = "auto",
     memory: Memory = None,
     overrides: Set = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Cross-validate experiments. Interrupted, it goes on where it was."""
     overrides = [*(overrides or ()), *([f"memory_mb={memory}"] if memory else ())]
-    _evaluate(_plan(root, competition, overrides, device, seeds), experiments, as_json)
+    _evaluate(make_plan(root, competition, overrides, device, seeds), experiments, as_json)
 
 
 @app.command()
@@ -155,15 +126,15 @@ def evaluate(
     seeds: Seeds = None,
     device: Device = "auto",
     overrides: Set = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
-    """Show experiments' scores by fold, out of fold with standard error, and the gap to the training rows."""
-    _evaluate(_plan(root, competition, overrides, device, seeds), experiments, as_json)
+    """Show experiments' scores by fold and out of fold, the gap to the training rows; of those named, the curves."""
+    _evaluate(make_plan(root, competition, overrides, device, seeds), experiments, as_json, draws=bool(experiments))
 
 
-def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
+def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bool = False) -> None:
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
@@ -183,7 +154,20 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool) -> None:
     heads = ("experiment", "OOF", "± s.e.", "mean of folds", "train", "gap", "columns", "members", "fold by fold")
     cells = [(*(row[key] for key in keys), " ".join(f"{score:.4f}" for score in row["fold_scores"])) for row in rows]
     competition = plan.workspace.competition
-    print_table(f"{competition.metric} of {competition.name}, all training rows (source: {plan.source})", heads, cells)
+    title = f"{competition.metric} of {competition.name}, all training rows (source: {plan.source})"
+    print_table(title, heads, cells, ("columns", "members", "mean of folds"))
+    if draws:
+        _draw_curves(rows, competition.metric)
+
+
+def _draw_curves(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+    from houseprice.learn.curves import curves_from_json
+    from houseprice.sketch import sketch
+
+    for row in rows:
+        if row["curves"]:
+            title = f"{row['name']}, {metric} by epoch, log axis, mean of folds"
+            typer.echo("\n".join(sketch(title, curves_from_json(row["curves"]))))
 
 
 @app.command()
@@ -195,15 +179,15 @@ def importance(
     seeds: Seeds = None,
     device: Device = "auto",
     overrides: Set = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Show how much an experiment needs each column: the rise of its score when the column's cells are exchanged."""
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
-    plan = _plan(root, competition, overrides, device, seeds)
+    plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
     name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
     ranking = pipeline.summarize_importance(plan, name)
@@ -223,8 +207,8 @@ def ensemble(
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Show ensembles' weights and their cross-fitted, naive and plain-mean scores."""
@@ -232,7 +216,7 @@ def ensemble(
     from houseprice.console import print_json, print_table
     from houseprice.plan import ensemble_recipe
 
-    plan = _plan(root, competition, overrides, device, seeds)
+    plan = make_plan(root, competition, overrides, device, seeds)
     rows = []
     for name in names or list(plan.workspace.competition.ensembles):
         recipe = ensemble_recipe(plan.workspace.competition, name)
@@ -257,14 +241,14 @@ def submit(
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
 ) -> None:
     """Write a checked submission with its manifest, bringing all that it needs."""
     from houseprice import pipeline
     from houseprice.plan import ensemble_recipe
 
-    workspace = _open(root, competition, overrides, device, seeds)
+    workspace = open_workspace(root, competition, overrides, device, seeds)
     entry = name or workspace.competition.entry
     ensemble_recipe(workspace.competition, entry)
     plan = pipeline.make_plan(workspace)
@@ -284,53 +268,6 @@ def submit(
 
 
 @app.command()
-def leaderboard(
-    record: Annotated[str | None, typer.Option("--record", metavar="ENTRY", help="Store an entry's --public.")] = None,
-    public: Annotated[float | None, typer.Option("--public", metavar="X", help="Its score on the board.")] = None,
-    private: Annotated[float | None, typer.Option("--private", metavar="Y", help="Its final score.")] = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
-    as_json: Json = False,
-) -> None:
-    """Show all runs, ensembles and entries, the best first; or record what the competition said of an entry."""
-    from houseprice.compete.leaderboard import rows
-    from houseprice.console import print_json, print_table
-
-    if (record is None) != (public is None) or (private is not None and record is None):
-        raise typer.BadParameter("--record ENTRY goes with --public X, and with --private Y once that is known")
-    if record is not None:
-        _record_board_score(_open(root, competition), record, public, private)
-        return
-    found = rows(_open(root, competition).board)
-    if as_json:
-        print_json([asdict(row) for row in found])
-        return
-    keys = ("name", "kind", "score", "std_error", "train_score", "columns", "members", "seconds", "source", "sees_test")
-    heads = (*keys[:2], "OOF", "± s.e.", "train", *keys[5:9], "sees test", "overrides", "fingerprint")
-    cells = [
-        (*(getattr(row, key) for key in keys), " ".join(row.overrides), row.fingerprint[:8])
-        for row in (replace(row, seconds=round(row.seconds)) for row in found)
-    ]
-    print_table(f"leaderboard of {competition}", heads, cells)
-
-
-def _record_board_score(workspace: Any, name: str, public: Any, private: float | None) -> None:
-    from houseprice import pipeline
-    from houseprice.compete.leaderboard import named, rows
-    from houseprice.compete.ledger import ENTRIES_NEEDED, board_scores, record_board_score
-
-    entry = named(rows(workspace.board), name, ("entry",))
-    record_board_score(workspace.board, entry, public, private)
-    said = f"public {public:.5f}" + ("" if private is None else f", private {private:.5f}")
-    typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
-    enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
-    if enough and (found := pipeline.recommend_finals(pipeline.make_plan(workspace))):
-        expected = {score.entry.key: value for score, value in zip(found.scores, found.expected, strict=True)}
-        best = ", ".join(f"{final.key} ({expected[final.key]:.5f})" for final in found.finals)
-        typer.echo(f"to finish with, by expected score: {best}")
-
-
-@app.command()
 def report(
     name: Entry = None,
     by: Annotated[
@@ -339,8 +276,8 @@ def report(
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
 ) -> None:
     """Write submissions/NAME/report.html: one page that opens with no network, bringing all that it needs."""
     from houseprice.files import write_text
@@ -348,7 +285,7 @@ def report(
     from houseprice.report.gather import gather
     from houseprice.report.page import render
 
-    plan = _plan(root, competition, overrides, device, seeds)
+    plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
     entry = name or rules.entry
     ensemble_recipe(rules, entry)
@@ -364,15 +301,15 @@ def explain(
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Say which stages would run, and why: which input, key, module or version changed."""
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
-    workspace = _open(root, competition, overrides, device, seeds)
+    workspace = open_workspace(root, competition, overrides, device, seeds)
     answers = pipeline.explain(workspace, name or workspace.competition.entry)
     if as_json:
         print_json(answers)
@@ -386,13 +323,13 @@ def reproduce(
     entry: Annotated[
         str | None, typer.Argument(metavar="[ENTRY.csv]", help="Its file, with the manifest beside it, or its name.")
     ] = None,
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
 ) -> None:
     """Rebuild an entry from its manifest, from the raw files up, and compare the bytes."""
     from houseprice import reproduction
 
-    workspace = _open(root, competition)
+    workspace = open_workspace(root, competition)
     name = entry or workspace.competition.entry
     typer.echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
 
@@ -401,8 +338,8 @@ def reproduce(
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RATIO]…", help="All by default.")] = None,
     device: Device = "auto",
-    competition: Name = _NAME,
-    root: Root = _ROOT,
+    competition: Name = NAME,
+    root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
     """Measure how fast the engine is, as ratios to the course's loop, scikit-learn and a plain matrix product."""
@@ -411,7 +348,7 @@ def bench(
     from houseprice.console import print_json, print_table
     from houseprice.metrics import METRICS
 
-    plan = _plan(root, competition, None, device)
+    plan = make_plan(root, competition, None, device)
     rules = plan.workspace.competition
     case = course_case(pipeline.tables(plan), rules.ingest, METRICS[rules.metric], plan.workspace.device)
     result = run_benchmarks(names or (), case, plan.workspace.listener.say)

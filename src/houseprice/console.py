@@ -3,9 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class ConsoleListener:
@@ -66,21 +69,75 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; numbers stand right-aligned, and nothing in a cell is taken for markup."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], least: Sequence[str] = ()
+) -> list[str]:
+    """Print a table on stdout; numbers stand right-aligned, and nothing in a cell is taken for markup.
+
+    Parameters
+    ----------
+    title, columns, rows
+        What is shown.
+    least
+        Columns that are left out one by one, the first first, while the table is wider than the terminal.
+
+    Returns
+    -------
+    list of str
+        What was left out.
+    """
     from rich import box
-    from rich.console import Console
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    console = _console()
+    widths = {
+        column: min(max(cell_len(_cell(cell)) for cell in (column, *cells)), _WIDE)
+        for column, *cells in zip(columns, *rows, strict=True)
+    }
+    left_out: list[str] = []
+    for column in least:
+        if sum(width + _BETWEEN for name, width in widths.items() if name not in left_out) > console.width:
+            left_out += [column] if column in widths else []
     table = Table(title=Text(title), box=box.SIMPLE, title_justify="left")
-    for position, column in enumerate(columns):
+    shown = [position for position, column in enumerate(columns) if column not in left_out]
+    for position in shown:
         is_number = bool(rows) and all(_is_number(row[position]) for row in rows)
-        table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+        table.add_column(Text(columns[position]), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(table)
+        table.add_row(*(Text(_cell(row[position])) for position in shown))
+    console.print(table)
+    return [column for column in columns if column in left_out]
+
+
+_WIDE = 48  # what is wider is wrapped
+_BETWEEN = 3  # characters between columns
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print sentences on stdout, a line or more each, broken between words."""
+    from rich.text import Text
+
+    console = _console()
+    for note in notes:
+        console.print(Text(note))
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def aligned(cells: Iterable[str]) -> list[str]:
+    """Cells that stand right-aligned in their column.
+
+    >>> aligned(["9.5", "10.5"])
+    [' 9.5', '10.5']
+    """
+    found = list(cells)
+    return [cell.rjust(max(map(len, found))) for cell in found]
 
 
 def _is_number(value: object) -> bool:

@@ -1,5 +1,6 @@
 """A competition in its folder, and the plan of its stages: what each depends on, before anything is computed."""
 
+import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -77,6 +78,15 @@ class Workspace:
     def board(self) -> Path:
         """``data/NAME/leaderboard.db``."""
         return self.folder / "leaderboard.db"
+
+    @property
+    def n_test(self) -> int:
+        """Rows of ``raw/test.csv``; 0 where it is not there. Counted as CSV, without what reading it takes."""
+        path = self.raw / "test.csv"
+        if not path.exists():
+            return 0
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
 
     def entry_path(self, entry: str) -> Path:
         """``submissions/NAME/ENTRY.csv``."""

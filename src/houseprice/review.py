@@ -58,6 +58,12 @@ class Review:
     noise: float
     noise_of_difference: float
 
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs of different predictions the correction is for."""
+        m = self.luck.experiments if self.luck else 0
+        return m * (m - 1) // 2
+
     def against_best(self, row: Row) -> Comparison | None:
         """The row compared with the best; None for the best itself and for what can't be compared."""
         return None if self.best is None else self.comparisons.get((row.key, self.best))
@@ -93,7 +99,7 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
     metric
         The competition's.
     n_test
-        Rows of the test file.
+        Rows of the test file; 0 where it is not known.
 
     Raises
     ------
@@ -108,9 +114,8 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
     keys = [row.key for row in compared]
     losses = np.stack([losses_of[key] for key in keys], axis=1)  # [row, experiment]
     best = losses[:, int(losses.mean(axis=0).argmin())]
-    others = [
-        std_error_at(n_test, best, metric, other) for other in np.unique(losses, axis=1).T if (other != best).any()
-    ]
+    distinct = np.unique(losses, axis=1).T  # [experiment, row]
+    others = [std_error_at(n_test, best, metric, other) for other in distinct if n_test and (other != best).any()]
     luck = luck_of_best(keys, losses, metric)
     return Review(
         rows=found,
@@ -118,9 +123,57 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
         best=luck.best,
         luck=luck,
         n_test=n_test,
-        noise=std_error_at(n_test, best, metric),
+        noise=std_error_at(n_test, best, metric) if n_test else math.nan,
         noise_of_difference=float(np.median(others)) if others else math.nan,
     )
+
+
+def decimals_for(std_error: float) -> int:
+    """Digits after the point with which a standard error has two digits of its own.
+
+    >>> [decimals_for(error) for error in (0.0078, 1234.5, 0.0)]
+    [4, 0, 4]
+    """
+    return max(0, 1 - math.floor(math.log10(std_error))) if std_error > 0 else 4
+
+
+def notes(found: Review, decimals: int) -> tuple[str, ...]:
+    """What is to be said beneath the leaderboard: luck, noise, and what the verdicts rest on."""
+    luck = found.luck
+    if luck is None:
+        return ("Nothing can be compared: no row's out-of-fold predictions are stored.",) if found.rows else ()
+
+    def figure(value: float) -> str:
+        return f"{value:,.{decimals}f}"
+
+    name, *_ = (row.name for row in found.rows if row.key == luck.best)
+    said = []
+    if luck.experiments > 1:
+        said.append(
+            f"Luck: {name} is the best of {luck.experiments} different predictions; {figure(luck.optimism)} of its "
+            f"{figure(luck.score)} is luck of that choice. Expect {figure(luck.expected)} on new rows."
+        )
+    alone, paired = figure(found.noise), found.noise_of_difference
+    if found.n_test and math.isnan(paired):
+        said.append(f"Noise: {found.n_test:,} test rows tell a score to ± {alone} (standard error).")
+    elif found.n_test:
+        said.append(
+            f"Noise: a gain of {figure(2 * paired)} or less over {name} is inside the noise of {found.n_test:,} test "
+            f"rows: standard error ± {figure(paired)} for the difference of two such entries, ± {alone} for one score."
+        )
+    if found.n_pairs:
+        said.append(
+            "Verdicts: by the paired bootstrap over rows and the corrected t-test over folds, the less sure, at "
+            f"5\N{NO-BREAK SPACE}% after Benjamini-Hochberg for all {found.n_pairs} pairs of predictions."
+        )
+    beside = [(row.name, found.against_best(row)) for row in found.rows if row.key != luck.best]
+    if others := {row: None for row, each in beside if each and each.p_folds is None and not each.is_same}:
+        said.append(f"On other folds than {name}, so that rows alone decide: {listing(others)}.")
+    if alone_standing := {row: None for row, each in beside if each is None}:
+        said.append(
+            f"Not compared, for want of stored predictions of the same training rows: {listing(alone_standing)}."
+        )
+    return tuple(said)
 
 
 def _evidence(

@@ -55,6 +55,11 @@ class Comparison:
     verdict: Verdict
 
     @property
+    def is_same(self) -> bool:
+        """Whether the two are the same predictions, as an entry's and its ensemble's are; then it is no finding."""
+        return self.difference == self.low == self.high == 0
+
+    @property
     def reversed(self) -> "Comparison":
         """The same seen from the second."""
         opposite: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
@@ -62,9 +67,9 @@ class Comparison:
             self,
             first=self.second,
             second=self.first,
-            difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
+            difference=0.0 - self.difference,  # 0 stays +0
+            low=0.0 - self.high,
+            high=0.0 - self.low,
             verdict=opposite.get(self.verdict, self.verdict),
         )
 

@@ -1,6 +1,5 @@
 """The report's sentences: what the figures come to, and how the entry is made again."""
 
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,21 +12,14 @@ from houseprice.plan import Plan
 from houseprice.report.contents import Command, Tile
 from houseprice.report.standings import Board
 from houseprice.review import Review
+from houseprice.review import decimals_for as decimals_for
+from houseprice.review import notes as notes
 
 _METHODS = {
     "mean": "the plain mean of its runs, so that nothing is learnt from the rows",
     "nnls": "weighted by non-negative least squares on out-of-fold predictions",
     "greedy": "weighted by greedy selection on out-of-fold predictions",
 }
-
-
-def decimals_for(std_error: float) -> int:
-    """Digits after the point with which a standard error has two digits of its own.
-
-    >>> [decimals_for(error) for error in (0.0078, 1234.5, 0.0)]
-    [4, 0, 4]
-    """
-    return max(0, 1 - math.floor(math.log10(std_error))) if std_error > 0 else 4
 
 
 def headline(board: Board, decimals: int) -> str:
@@ -67,24 +59,6 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
 def _verdicts(board: Board) -> list[str]:
     """Of the rows that can be compared with the best and are not the same predictions under another name."""
     return [line.verdict for line in board.lines if line.verdict not in ("", "best", "same")]
-
-
-def notes(found: Review, decimals: int) -> tuple[str, ...]:
-    """What is to be said beneath the leaderboard."""
-    said = []
-    if found.luck:
-        luck = found.luck
-        off = f"{luck.optimism:+.{decimals + 1}f}"
-        said.append(
-            f"How much of the leader is luck: the best of {luck.experiments} experiments on the same rows is expected "
-            f"to score {luck.expected:.{decimals}f} on new ones, {off} from {luck.score:.{decimals}f}."
-        )
-    if found.rows:
-        said.append(
-            f"What {found.n_test:,} test rows can tell: a leaderboard score has a standard error of "
-            f"{found.noise:.{decimals}f} there; a smaller gain is inside the noise."
-        )
-    return tuple(said)
 
 
 def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
