@@ -126,7 +126,7 @@ class Leaderboard(Shown):
         return self._plan.workspace.competition.metric
 
     def _shown(self) -> Table:
-        from houseprice.report.wording import decimals_for, notes
+        from houseprice.review import decimals_for, notes
 
         found = self.review
         best = next((row for row in found.rows if row.key == found.best), None)
