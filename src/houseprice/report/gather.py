@@ -37,15 +37,13 @@ from houseprice.report.standings import board_of, matrix_of
 from houseprice.report.wording import (
     commands,
     data_lead,
-    decimals_for,
     described,
     facts,
     headline,
     ledger_lead,
-    notes,
     tiles,
 )
-from houseprice.review import Residuals, residuals_of, review
+from houseprice.review import Residuals, decimals_for, notes, residuals_of, review
 
 _Ranking = Sequence[Mapping[str, Any]]  # of `houseprice.pipeline.summarize_importance`
 

@@ -185,7 +185,7 @@ def _verdict(pair: Comparison | None) -> str:
     """The comparison's verdict; an entry has the predictions of its ensemble, which is no finding."""
     if pair is None:
         return ""
-    return "same" if pair.difference == pair.low == pair.high == 0 else pair.verdict
+    return "same" if pair.is_same else pair.verdict
 
 
 def _rounded(pair: Comparison) -> tuple[float, float, float, float]:
