@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -366,8 +367,9 @@ def test_ctrl_c_ends_with_one_line_and_loses_no_finished_member(tmp_path: Path) 
 
     def submit() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(folder.parents[1], "submit", "tree"), env=env, capture_output=True, text=True, check=False
-        )
+            command(folder.parents[1], "submit", "tree"), env=env, capture_output=True, text=True, check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in background
+        )  # fmt: skip
 
     interrupted = submit()
     assert interrupted.returncode == 130

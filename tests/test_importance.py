@@ -82,9 +82,7 @@ def test_it_is_what_the_plain_loop_finds(plan: Plan, experiment: str) -> None:
         members = [member for member in run.members if member.fold == fold]
         if isinstance(recipe, Linear):
             with torch.inference_mode():
-                fitted = [
-                    as_module(recipe, member.weights)(torch.from_numpy(X)).numpy()[:, 0] for member in members
-                ]
+                fitted = [as_module(recipe, member.weights)(torch.from_numpy(X)).numpy()[:, 0] for member in members]
         else:
             (member,) = members
             fitted = [X @ member.weights["layers.0.weight"][0] + member.weights["layers.0.bias"]]
