@@ -42,12 +42,12 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"report.wording"},
     {"report.gather", "report.page"},
     {"bench", "console", "reproduction"},
+    {"cli_options"},
+    {"cli_board"},
     {"notebook.table"},
     {"notebook.data", "notebook.results"},
     {"notebook.board"},
     {"notebook.competition"},
-    {"cli_options"},
-    {"cli_board"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -93,23 +93,22 @@ def diagnose(curves: Curves) -> Diagnosis:
     'underfitting'
     """
     train, valid = mean_of_numbers(curves.train), mean_of_numbers(curves.valid)
-    last = int(np.flatnonzero(np.isfinite(valid))[-1])
-    best = int(np.nanargmin(valid))
-    end, gap = float(valid[last]), float(valid[last] - train[last])
-    tenth_before = valid[max(0, last - max(1, last // 10))]
-    if end > 1.01 * valid[best]:
+    known = np.flatnonzero(np.isfinite(valid) & np.isfinite(train))
+    best = int(known[valid[known].argmin()])
+    tenth = max(1, len(known) // 10)  # of the curve: one epoch alone is noise
+    smooth = np.convolve(valid[known], np.full(tenth, 1 / tenth), "valid")
+    end, before = float(smooth[-1]), float(smooth[max(0, len(smooth) - 1 - tenth)])
+    gap = 1 - float(train[known][-tenth:].mean()) / end
+    if end > 1.01 * smooth.min():
         return Diagnosis(
             "overfitting",
-            f"validation is best at epoch {curves.epochs[best]} and rises by {end / valid[best] - 1:.0%} afterwards: "
+            f"validation is best at epoch {curves.epochs[best]} and ends {end / valid[best] - 1:.0%} above that: "
             "stop earlier, or regularise more",
         )
-    if tenth_before > 1.01 * end:
+    if gap <= 0.5 and before > 1.01 * end:
         return Diagnosis("underfitting", "validation still falls at the end: train for more epochs")
-    if gap > 0.25 * end:
-        return Diagnosis(
-            "overfitting",
-            f"train ends {gap / end:.0%} below validation, which has settled: more data or regularisation may help",
-        )
-    if gap < 0.05 * end:
+    if gap > 0.25:
+        return Diagnosis("overfitting", f"train ends {gap:.0%} below validation: more data or regularisation may help")
+    if gap < 0.05:
         return Diagnosis("underfitting", "train ends hardly below validation: a larger model may gain")
-    return Diagnosis("balanced", f"validation has settled, train ends {gap / end:.0%} below it")
+    return Diagnosis("balanced", f"validation has settled, train ends {gap:.0%} below it")

@@ -50,7 +50,7 @@ from houseprice.review import Residuals, residuals_of, review
 _Ranking = Sequence[Mapping[str, Any]]  # of `houseprice.pipeline.summarize_importance`
 
 WORST_ROWS = 15
-WORST_COLUMNS = 5
+WORST_COLUMNS = 4
 BARS_OF_IMPORTANCE = 15
 
 

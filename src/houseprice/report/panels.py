@@ -64,7 +64,7 @@ class Panel:
 def panels_of(
     rows: Sequence[Row], curves: Mapping[str, Curves], metric_name: str, first: Collection[str] = ()
 ) -> tuple[Panel, ...]:
-    """Draw the curves of all rows that have some.
+    """Draw the curves of all rows that have some; first those that are in the large figure from the beginning.
 
     Parameters
     ----------
@@ -85,9 +85,10 @@ def panels_of(
         Tick(round(CURVE_HEIGHT - 4 - np.log(value / low) / np.log(high / low) * (CURVE_HEIGHT - 8), 1), label)
         for value, label in zip(*log_ticks(low, high), strict=True)
     )
-    best_of_name = {row.name: row for row in reversed(having)}
-    best_of_name |= {row.name: row for row in having if row.key in first}
-    by_default = sorted(best_of_name.values(), key=lambda row: row.key not in first)[:SHOWN_AT_FIRST]
+    best_of_name = {row.name: row for row in reversed(having)} | {row.name: row for row in having if row.key in first}
+    chosen = sorted((row for row in having if row in best_of_name.values()), key=lambda row: row.key not in first)
+    by_default = chosen[:SHOWN_AT_FIRST]
+    having = [*by_default, *(row for row in having if row not in by_default)]
     panels = []
     for place, (row, name) in enumerate(zip(having, unique_names(having), strict=True)):
         found = curves[row.key]

@@ -1,5 +1,6 @@
 """The report's sentences: what the figures come to, and how the entry is made again."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +13,6 @@ from houseprice.plan import Plan
 from houseprice.report.contents import Command, Tile
 from houseprice.report.standings import Board
 from houseprice.review import Review
-from houseprice.review import decimals_for as decimals_for
-from houseprice.review import notes as notes
 
 _METHODS = {
     "mean": "the plain mean of its runs, so that nothing is learnt from the rows",
@@ -48,8 +47,13 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
         luck = f"{found.luck.optimism:,.{decimals + 1}f}"
         of = f"It is the best of {found.luck.experiments} on the same rows: luck is {luck} of its score."
         shown.append(Tile("With luck taken off", f"{found.luck.expected:,.{decimals}f}", "", of))
-    noise = "One standard error of a leaderboard score. Smaller gains there say little."
-    shown.append(Tile(f"Noise of {found.n_test:,} test rows", f"± {found.noise:,.{decimals}f}", "", noise))
+    one, difference = f"± {found.noise:,.{decimals}f}", f"± {found.noise_of_difference:,.{decimals}f}"
+    rows = f"Noise of {found.n_test:,} test rows"
+    if math.isnan(found.noise_of_difference):
+        shown.append(Tile(rows, one, "", "One standard error of a leaderboard score."))
+    else:
+        what = f"One standard error of the difference between two such entries. A score by itself: {one}."
+        shown.append(Tile(rows, difference, "", what))
     if verdicts := _verdicts(board):
         beyond = "Worse beyond noise over rows and folds, corrected for how many were compared."
         shown.append(Tile("Told apart from the best", f"{verdicts.count('worse')} of {len(verdicts)}", "", beyond))

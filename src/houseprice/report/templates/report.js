@@ -119,6 +119,7 @@
       if (active) active.classList.remove("active");
       active = cell;
       active.classList.add("active");
+      readout.classList.add("tells");
       readout.textContent = say(cell.parentElement.rowIndex - 1, cell.cellIndex - 1);
       if (scroll) cell.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
