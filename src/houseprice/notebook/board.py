@@ -5,7 +5,6 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from houseprice import pipeline
 from houseprice.notebook.results import Scored
 from houseprice.notebook.table import Shown, Table, warnings_of
 from houseprice.plan import Plan
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from houseprice.compete.leaderboard import Row
+    from houseprice.compete.statistics import Comparison
     from houseprice.review import Review
 
 
@@ -31,8 +31,7 @@ class Leaderboard(Shown):
         from houseprice.review import review
 
         workspace = self._plan.workspace
-        n_test = len(pipeline.tables(self._plan).test)
-        return review(workspace.board, METRICS[workspace.competition.metric], n_test)
+        return review(workspace.board, METRICS[workspace.competition.metric], workspace.n_test)
 
     @property
     def frame(self) -> "pd.DataFrame":
@@ -54,7 +53,7 @@ class Leaderboard(Shown):
                     "from best": beside and beside.difference,
                     "low": beside and beside.low,
                     "high": beside and beside.high,
-                    "verdict": "best" if row.key == found.best else beside.verdict if beside else None,
+                    "verdict": "best" if row.key == found.best else beside and _verdict(beside),
                     "columns": row.columns,
                     "members": row.members,
                     "seconds": round(row.seconds),
@@ -88,7 +87,7 @@ class Leaderboard(Shown):
                     "p, rows": pair.p_rows,
                     "p, folds": pair.p_folds,
                     "p, adjusted": pair.p_adjusted,
-                    "first is": pair.verdict,
+                    "first is": _verdict(pair),
                 }
                 for a, b, pair in pairs
             ]
@@ -135,6 +134,10 @@ class Leaderboard(Shown):
         shared = _apart(found.rows)[1]
         told = (f"Overrides of all: {' '.join(shared)}",) if shared else ()
         return Table(title, self.frame, (*said, *told, *warnings_of(self._plan)))
+
+
+def _verdict(pair: "Comparison") -> str:
+    return "the same" if pair.is_same else pair.verdict
 
 
 def labels(rows: "Sequence[Row]") -> list[str]:
