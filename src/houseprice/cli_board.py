@@ -145,7 +145,7 @@ def _print_leaderboard(title: str, rows: "Sequence[Row]", found: "Review") -> No
     columns: dict[str, Sequence[object]] = {
         "name": [row.name for row in rows],
         "kind": [row.kind for row in rows],
-        "OOF": [row.score for row in rows],
+        "OOF": aligned(f"{row.score:.{digits + 1}f}" for row in rows),
         "± s.e.": aligned(f"{row.std_error:.{digits}f}" for row in rows),
         "from best": aligned(f"{each.difference:+.{digits}f}" if each else NO_VALUE for each in beside),
         "95 % interval": aligned(
