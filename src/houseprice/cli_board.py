@@ -191,9 +191,7 @@ def _record_board_score(workspace: Any, name: str, public: Any, private: float |
     typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
     enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
     if enough and (found := pipeline.recommend_finals(pipeline.make_plan(workspace))):
-        expected = {score.entry.key: value for score, value in zip(found.scores, found.expected, strict=True)}
-        best = ", ".join(f"{final.key} ({expected[final.key]:.5f})" for final in found.finals)
-        typer.echo(f"to finish with, by expected score: {best}")
+        typer.echo(found.sentence)
 
 
 @app.command()
