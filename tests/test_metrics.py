@@ -97,3 +97,13 @@ def test_rmse_takes_what_is_not_positive_but_not_what_is_not_finite() -> None:
 
 def test_a_price_beyond_all_floats_is_infinite_without_a_warning() -> None:
     assert METRICS["log_rmse"].from_link(np.array([1e4])) == np.inf
+
+
+def test_a_rows_influence_is_how_far_it_moves_the_score() -> None:
+    losses = np.random.default_rng(0).chisquare(1, 50)
+    metric = METRICS["rmse"]
+    weight = 1e-6  # a little more of one row, a little less of all
+    moved = [metric.score_of_losses((1 - weight) * losses.mean() + weight * loss) for loss in losses]
+    assert (np.array(moved) - np.sqrt(losses.mean())) / weight == pytest.approx(metric.influence(losses), rel=1e-3)
+    assert metric.influence(losses).sum() == pytest.approx(0, abs=1e-12)
+    assert not metric.influence(np.zeros(3)).any()

@@ -145,7 +145,7 @@ def _print_leaderboard(title: str, rows: "Sequence[Row]", found: "Review") -> No
     columns: dict[str, Sequence[object]] = {
         "name": [row.name for row in rows],
         "kind": [row.kind for row in rows],
-        "OOF": [row.score for row in rows],
+        "OOF": aligned(f"{row.score:.{digits + 1}f}" for row in rows),
         "± s.e.": aligned(f"{row.std_error:.{digits}f}" for row in rows),
         "from best": aligned(f"{each.difference:+.{digits}f}" if each else NO_VALUE for each in beside),
         "95 % interval": aligned(
@@ -191,9 +191,7 @@ def _record_board_score(workspace: Any, name: str, public: Any, private: float |
     typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
     enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
     if enough and (found := pipeline.recommend_finals(pipeline.make_plan(workspace))):
-        expected = {score.entry.key: value for score, value in zip(found.scores, found.expected, strict=True)}
-        best = ", ".join(f"{final.key} ({expected[final.key]:.5f})" for final in found.finals)
-        typer.echo(f"to finish with, by expected score: {best}")
+        typer.echo(found.sentence)
 
 
 @app.command()

@@ -61,6 +61,14 @@ class Recommendation:
     intercept: float
     slope: float
 
+    @property
+    def sentence(self) -> str:
+        """The recommendation in words: ``to finish with, by expected score: a@01234567 (0.12034), …``."""
+        expected = {score.entry.key: value for score, value in zip(self.scores, self.expected, strict=True)}
+        return "to finish with, by expected score: " + ", ".join(
+            f"{entry.key} ({expected[entry.key]:.5f})" for entry in self.finals
+        )
+
 
 def record_board_score(path: Path, entry: Row, public: float, private: float | None = None) -> None:
     """Store what the competition said of an entry; what it said earlier is replaced, a private score is kept.
