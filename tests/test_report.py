@@ -102,6 +102,9 @@ def test_an_entry_repeats_its_ensemble_and_is_not_compared_twice(report: Report)
     of_blend = [line for line in report.board.lines if line.row.name == "blend"]
     assert {line.row.kind for line in of_blend} == {"ensemble", "entry"}
     assert len([name for name in report.matrix.names if name.startswith("blend")]) == 1
+    assert sorted(line.repeats for line in of_blend) == [False, True]
+    others = len(report.matrix.names) - 1
+    assert f"of {others} others" in report.headline or f"all {others} others" in report.headline
 
 
 def test_the_matrix_is_antisymmetric_and_agrees_with_its_numbers(report: Report) -> None:

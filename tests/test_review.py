@@ -286,7 +286,7 @@ def test_bands_have_the_prices_at_their_ends(tables: Tables) -> None:
     evidence = predicted(10, 0.1)
     bands = residuals_of(evidence, tables, METRIC).bands
     assert len(bands) == 10
-    assert bands[0].value.split(" to ")[0] == f"{np.exp(evidence.oof.min()):.0f}"
+    assert bands[0].value.split(" to ")[0] == f"{np.exp(evidence.oof.min()):,.0f}"
     assert [band.middle for band in bands] == sorted(band.middle for band in bands)
 
 

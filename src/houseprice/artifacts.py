@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -90,7 +90,8 @@ def version_of_import(name: str) -> str:
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
 
 
-def source_hashes(modules: Sequence[str], folder: Path = PACKAGE_FOLDER) -> dict[str, str]:
+@lru_cache  # a stage asks for it whenever it is planned
+def source_hashes(modules: tuple[str, ...], folder: Path = PACKAGE_FOLDER) -> dict[str, str]:
     """Hash the source of modules and of all modules of the package that they reach by imports.
 
     The source is normalised through its syntax tree: comments, layout and docstrings don't count. A package's

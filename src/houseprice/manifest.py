@@ -55,7 +55,7 @@ def environment(plan: Plan) -> dict[str, Any]:
         recipe.estimator.partition(".")[0] for recipe in competition.experiments.values() if isinstance(recipe, Sklearn)
     }
     files = sorted(path.relative_to(PACKAGE_FOLDER.parent) for path in PACKAGE_FOLDER.rglob("*.py"))
-    source = source_hashes([".".join(path.with_suffix("").parts) for path in files])
+    source = source_hashes(tuple(".".join(path.with_suffix("").parts) for path in files))
     return {
         "raw_sha256": dict(plan.raw),
         "competition_sha256": hashlib.sha256(competition.model_dump_json().encode()).hexdigest(),

@@ -389,4 +389,4 @@ def _text(value: object) -> str:
     """A value as a person writes it: numbers without a needless fraction, prices without cents."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.6g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.6g}"

@@ -28,6 +28,8 @@ class Line:
         "best", "better", "worse", "not distinguishable", "same" (predictions), or "" where it can't be compared.
     difference, low, high
         Score less the best's, and its 95 % interval; None where it can't be compared.
+    repeats
+        Whether an earlier line has the same predictions, as an ensemble and its entry do.
     overrides
         Those that bear on the row, as short as they can be told apart.
     drawn, spread
@@ -39,6 +41,7 @@ class Line:
     difference: float | None
     low: float | None
     high: float | None
+    repeats: bool
     overrides: tuple[str, ...]
     drawn: Interval | None
     spread: Interval
@@ -107,6 +110,7 @@ def board_of(found: Review, notes: Sequence[str]) -> Board:
     spreads, _ = (
         intervals(scores, scores - 1.96 * errors, scores + 1.96 * errors, reach=3) if found.rows else ([], None)
     )
+    repeating = {row.key for row in found.rows} - {found.rows[place].key for place in _distinct(found)}
     lines = []
     for row, spread in zip(found.rows, spreads, strict=True):
         comparison = compared.get(row.key)
@@ -117,6 +121,7 @@ def board_of(found: Review, notes: Sequence[str]) -> Board:
                 difference=comparison and comparison.difference,
                 low=comparison and comparison.low,
                 high=comparison and comparison.high,
+                repeats=row.key in repeating,
                 overrides=own_overrides(row),
                 drawn=drawing_of.get(row.key),
                 spread=spread,
@@ -127,11 +132,8 @@ def board_of(found: Review, notes: Sequence[str]) -> Board:
 
 def matrix_of(found: Review) -> Matrix:
     """Lay the comparisons of all rows that have some into a matrix, at most `MATRIX_ROWS` of them."""
-    places: list[int] = []
     comparable = {key for pair in found.comparisons for key in pair}
-    for place, row in enumerate(found.rows):
-        if row.key in comparable and not any(_repeats(found, row, found.rows[other]) for other in places):
-            places.append(place)
+    places = [place for place in _distinct(found) if found.rows[place].key in comparable]
     left_out = len(places) - MATRIX_ROWS
     rows = [found.rows[place] for place in places[:MATRIX_ROWS]]
     names = unique_names(rows)
@@ -175,6 +177,15 @@ def own_overrides(row: Row) -> tuple[str, ...]:
         elif section in Competition.model_fields and not key.startswith("experiments."):
             found.append(f"{key}={value}")
     return tuple(dict.fromkeys(found))
+
+
+def _distinct(found: Review) -> list[int]:
+    """The places of the rows whose predictions no earlier row has."""
+    places: list[int] = []
+    for place, row in enumerate(found.rows):
+        if not any(_repeats(found, row, found.rows[other]) for other in places):
+            places.append(place)
+    return places
 
 
 def _repeats(found: Review, row: Row, other: Row) -> bool:

@@ -61,8 +61,8 @@ def tiles(found: Review, board: Board, decimals: int) -> tuple[Tile, ...]:
 
 
 def _verdicts(board: Board) -> list[str]:
-    """Of the rows that can be compared with the best and are not the same predictions under another name."""
-    return [line.verdict for line in board.lines if line.verdict not in ("", "best", "same")]
+    """Of the rows that can be compared with the best, one for each of the different predictions."""
+    return [line.verdict for line in board.lines if line.verdict not in ("", "best", "same") and not line.repeats]
 
 
 def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
