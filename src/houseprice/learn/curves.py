@@ -74,7 +74,7 @@ def mean_of_numbers(rows: Sequence[Float] | Float) -> Float:
 class Diagnosis:
     """What the curves say of the fit, in a word and in a sentence."""
 
-    verdict: Literal["overfitting", "underfitting", "balanced"]
+    verdict: Literal["overfitting", "underfitting", "balanced", "unknown"]
     reason: str
 
 
@@ -94,6 +94,8 @@ def diagnose(curves: Curves) -> Diagnosis:
     """
     train, valid = mean_of_numbers(curves.train), mean_of_numbers(curves.valid)
     known = np.flatnonzero(np.isfinite(valid) & np.isfinite(train))
+    if not len(known):
+        return Diagnosis("unknown", "at no epoch have both training and validation rows a score")
     best = int(known[valid[known].argmin()])
     tenth = max(1, len(known) // 10)  # of the curve: one epoch alone is noise
     smooth = np.convolve(valid[known], np.full(tenth, 1 / tenth), "valid")
