@@ -135,7 +135,7 @@ def test_other_training_rows_are_not_compared_and_the_last_recorded_count(board:
     sample = Evidence(IDS[:60], TARGET[:60], TARGET[:60] + 0.001, FOLDS[:, :60])
     put(board, "sample", sample, created="2025-12-31T00:00:00Z", source="sample")
     found, by_name = look(board)
-    assert found.rows[0].name == "sample"
+    assert found.rows[-1].name == "sample"  # though its score is the best
     assert found.best != by_name["sample"].key
     assert found.against_best(by_name["sample"]) is None
     assert found.luck

@@ -33,8 +33,9 @@ def _known_kind(kind: str | None) -> str | None:
 @app.command()
 def leaderboard(
     sort: Annotated[
-        str, typer.Option("--sort", metavar="KEY", help="A key of --json, such as gap; -seconds for the largest first.")
-    ] = "score",
+        str | None,
+        typer.Option("--sort", metavar="KEY", help="A key of --json, such as gap; -seconds for the largest first."),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", metavar="|".join(KINDS), callback=_known_kind, help="Show these alone.")
     ] = None,
@@ -67,7 +68,7 @@ def leaderboard(
     documents = {row.key: _document(row, found) for row in found.rows}
     shown = [
         row
-        for row in _sorted(found.rows, documents, sort)
+        for row in (_sorted(found.rows, documents, sort) if sort else found.rows)
         if kind in (None, row.kind)
         and source in (None, row.source)
         and (name is None or fnmatchcase(row.name, name) or fnmatchcase(row.key, name))

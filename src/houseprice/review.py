@@ -35,7 +35,7 @@ class Review:
     Attributes
     ----------
     rows
-        All of them, the best score first.
+        All of them, the best score first; those that can't be compared come last, for their scores are of other rows.
     comparisons
         By the rows' keys, in both orders; not of rows that can't be compared. All pairs are one family for the
         correction, because each row was a candidate for the best.
@@ -111,20 +111,21 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
     compared = [row for row in found if row.key in losses_of]
     if not compared:
         return Review(found, {}, None, None, n_test, math.nan, math.nan)
+    others = tuple(row for row in found if row.key not in losses_of)
     keys = [row.key for row in compared]
     losses = np.stack([losses_of[key] for key in keys], axis=1)  # [row, experiment]
     best = losses[:, int(losses.mean(axis=0).argmin())]
     distinct = np.unique(losses, axis=1).T  # [experiment, row]
-    others = [std_error_at(n_test, best, metric, other) for other in distinct if n_test and (other != best).any()]
+    errors = [std_error_at(n_test, best, metric, other) for other in distinct if n_test and (other != best).any()]
     luck = luck_of_best(keys, losses, metric)
     return Review(
-        rows=found,
+        rows=(*compared, *others),
         comparisons=compare_all(keys, losses, [folds_of[key] for key in keys], metric),
         best=luck.best,
         luck=luck,
         n_test=n_test,
         noise=std_error_at(n_test, best, metric) if n_test else math.nan,
-        noise_of_difference=float(np.median(others)) if others else math.nan,
+        noise_of_difference=float(np.median(errors)) if errors else math.nan,
     )
 
 
