@@ -308,11 +308,14 @@ class MemberFolder(MutableMapping[tuple[int, int], Any]):
         import joblib
 
         for path in self._files(key):
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # another process has ended, and removed what its run is made of
+                continue
             if hashlib.sha256(data).hexdigest() == path.name.split(".")[1]:
                 return joblib.load(io.BytesIO(data))
             self.say(f"{path}: corrupt member; fitted again")
-            path.unlink()
+            path.unlink(missing_ok=True)
         raise KeyError(key)
 
     def __setitem__(self, key: tuple[int, int], member: Any) -> None:

@@ -93,22 +93,23 @@ def diagnose(curves: Curves) -> Diagnosis:
     'underfitting'
     """
     train, valid = mean_of_numbers(curves.train), mean_of_numbers(curves.valid)
-    known = np.flatnonzero(np.isfinite(valid) & np.isfinite(train))
+    known = np.flatnonzero(np.isfinite(valid))
     best = int(known[valid[known].argmin()])
     tenth = max(1, len(known) // 10)  # of the curve: one epoch alone is noise
     smooth = np.convolve(valid[known], np.full(tenth, 1 / tenth), "valid")
     end, before = float(smooth[-1]), float(smooth[max(0, len(smooth) - 1 - tenth)])
-    gap = 1 - float(train[known][-tenth:].mean()) / end
+    gap = 1 - float(train[known][-tenth:].mean()) / end  # NaN: train is not known
     if end > 1.01 * smooth.min():
         return Diagnosis(
             "overfitting",
             f"validation is best at epoch {curves.epochs[best]} and ends {end / valid[best] - 1:.0%} above that: "
             "stop earlier, or regularise more",
         )
-    if gap <= 0.5 and before > 1.01 * end:
+    if not gap > 0.5 and before > 1.01 * end:
         return Diagnosis("underfitting", "validation still falls at the end: train for more epochs")
     if gap > 0.25:
         return Diagnosis("overfitting", f"train ends {gap:.0%} below validation: more data or regularisation may help")
     if gap < 0.05:
         return Diagnosis("underfitting", "train ends hardly below validation: a larger model may gain")
-    return Diagnosis("balanced", f"validation has settled, train ends {gap:.0%} below it")
+    below = "" if np.isnan(gap) else f", train ends {gap:.0%} below it"
+    return Diagnosis("balanced", f"validation has settled{below}")
