@@ -375,6 +375,16 @@ def test_a_damaged_member_is_reported_and_fitted_again(members: MemberFolder, he
     assert list(members) == [(1, 0)]
 
 
+def test_a_member_that_another_process_removes_meanwhile_is_absent(
+    members: MemberFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members[0, 0] = "first"
+    listed = sorted(members.folder.iterdir())
+    members.remove()
+    monkeypatch.setattr(members, "_files", lambda key: listed)
+    assert members.get((0, 0)) is None
+
+
 def test_a_member_that_cannot_be_written_leaves_nothing(members: MemberFolder) -> None:
     members[0, 0] = "whole"
     with files_no_larger_than(1000), pytest.raises(StorageError, match="File too large"):

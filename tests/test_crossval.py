@@ -355,6 +355,17 @@ def test_finished_members_are_not_fitted_again() -> None:
     np.testing.assert_array_equal(again.oof, run.oof)
 
 
+def test_members_that_vanish_are_fitted() -> None:
+    class Vanishing(dict[tuple[int, int], FittedMember]):
+        """Another process removes them as soon as it has been asked whether they are there."""
+
+        def __contains__(self, key: object) -> bool:
+            return True
+
+    validate(spy(), finished=Vanishing())
+    assert len(Spy.fits) == 5
+
+
 def test_each_member_is_kept_as_soon_as_it_is_done() -> None:
     finished: dict[tuple[int, int], FittedMember] = {}
     kept: list[tuple[int, int, int]] = []

@@ -310,7 +310,7 @@ class MemberFolder(MutableMapping[tuple[int, int], Any]):
         for path in self._files(key):
             try:
                 data = path.read_bytes()
-            except FileNotFoundError:  # another process has ended the run, and removed its members
+            except FileNotFoundError:  # another process has ended, and removed what its run is made of
                 continue
             if hashlib.sha256(data).hexdigest() == path.name.split(".")[1]:
                 return joblib.load(io.BytesIO(data))

@@ -63,8 +63,8 @@ def fit_members(
         If a member diverges, or an estimator can't be imported, refuses its parameters or fails.
     """
     data_of = {(data.fold, seed): data for data in folds for seed in seeds_of(recipe)}
-    found = {key: finished.get(key) for key in data_of}  # another process may remove them meanwhile
-    members = {key: member for key, member in found.items() if member is not None}
+    # asked once: another process, at its end, may remove them between two questions
+    members = {key: member for key in data_of if (member := finished.get(key)) is not None}
     if len(members) == len(data_of):
         return [members[key] for key in data_of]
     if isinstance(recipe, Linear):
