@@ -241,20 +241,26 @@ class ArtifactStore:
         with storing(place):
             self.folder.mkdir(parents=True, exist_ok=True)
             staged = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
+            garbled = staged.with_suffix(".garbled")
             try:
                 write_atomically(staged / "value.joblib", lambda file: joblib.dump(value, file))
                 digest = sha256_of(staged / "value.joblib")
                 record = Record(stage.slot, stage.fingerprint, stage.components, digest, summary, order)
                 text = json.dumps(record.__dict__, indent=1)
                 write_atomically(staged / "record.json", lambda file: file.write(text.encode()))
-                if not self.find(stage):
-                    shutil.rmtree(place, ignore_errors=True)  # a garbled one
+                try:
                     os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
+                except OSError:
+                    if self.find(stage) or not place.exists():
+                        raise
+                    place.rename(garbled)  # in one step: a sound one that came meanwhile is never half removed
+                    staged.rename(place)
             except OSError:
                 if not self.find(stage):  # another process may have been first: its value is as good as ours
                     raise
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
+                shutil.rmtree(garbled, ignore_errors=True)
         return record
 
     def why(self, stage: Stage) -> list[str]:
