@@ -138,7 +138,7 @@ class Batch:
             "diverged": np.full(len(members), -1), "stopped": np.zeros(len(members), bool),
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
-        self.noise = [member.recipe.input_noise for member in members]
+        self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
@@ -253,10 +253,10 @@ class Batch:
         """One step of all members: order [member, row], targets [member, row, output]."""
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
-        for m in np.flatnonzero(self.noise):
+        for m, scale in self.noise.items():
             shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
-            inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=self.noise[m])
+            inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=scale)
         if masks[0] is not None:
             inputs.mul_(masks[0])
         prediction = network.forward(inputs, masks[1:])  # [member, row, output]

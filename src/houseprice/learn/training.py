@@ -203,8 +203,9 @@ def _matrices(members: Sequence[Member], device: torch.device) -> dict[int, Tens
         return {key: torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device) for key, X in arrays.items()}
 
 
-_CACHE = 12 * 2**20
-"""Bytes of parameters, gradients and moments that stay near a processor core from one step to the next."""
+_CACHE = 24 * 2**20
+"""Bytes of parameters, gradients and moments of a batch. More would leave the processor's caches between two steps; with
+fewer members a batch, the threads wait for each other's turn at the interpreter more often than they compute."""
 
 
 _SHARE_OF_DEVICE = 0.8
