@@ -39,6 +39,21 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown folds": ("epochs = 2", 'folds = "mian"', ("experiments.mlp.folds", "did you mean 'main'")),
     "unknown run": ('runs = ["ridge"', 'runs = ["rigde"', ("ensembles.both.runs", "did you mean 'ridge'")),
     "unknown entry": ('entry = "both"', 'entry = "bth"', ("entry", "unknown name 'bth'", "did you mean 'both'")),
+    "a stack that chooses": (
+        'runs = ["ridge", "mlp"]',
+        'runs = ["ridge", "mlp"]\nmethod = "stack"\nselect = "one_standard_error"',
+        ("ensembles.both", "select: 'one_standard_error', but a stack weights all of its runs"),
+    ),
+    "a stack of two folds": (
+        "k = 4",
+        'k = 2\n[ensembles.pile]\nruns = ["ridge"]\nmethod = "stack"',
+        ("ensembles.pile.method", "two folds at a time", "k ≥ 3"),
+    ),
+    "shrunk too far": (
+        'runs = ["ridge", "mlp"]',
+        'runs = ["ridge", "mlp"]\nshrink = 1.5',
+        ("ensembles.both.shrink", "less than or equal to 1", "it is 1.5"),
+    ),
     "no runs": ('runs = ["ridge", "mlp"]', "runs = []", ("ensembles.both.runs", "at least 1")),
     "one name for two": ("[ensembles.both]", "[ensembles.mlp]", ("ensembles.mlp", "an experiment has this name")),
     "name of a path": ("[experiments.ridge]", '[experiments."../ridge"]', ("'../ridge'", "use letters")),

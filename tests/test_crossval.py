@@ -119,6 +119,22 @@ def test_excluding_a_row_changes_what_is_fitted_not_what_is_scored() -> None:
     assert without.score > 0.4  # the outlier is 3.9 off, and counted
 
 
+def test_a_linear_estimator_is_kept_as_the_layer_that_it_is() -> None:
+    _, features = competition()
+    X = without_row_numbers(features).matrices[0].X.astype(np.float64)
+    for estimator, is_linear in (
+        ("linear_model.Lasso", True),
+        ("svm.SVR", False),
+        ("tree.DecisionTreeRegressor", False),
+    ):
+        recipe = Sklearn(kind="sklearn", estimator=f"sklearn.{estimator}")
+        for member in validate(recipe).members:
+            assert bool(member.weights) == is_linear
+            if is_linear:
+                predicted = X @ member.weights["layers.0.weight"][0] + member.weights["layers.0.bias"]
+                np.testing.assert_allclose(predicted, member.predictions, atol=1e-6)
+
+
 def test_unknown_excluded_ids_are_named() -> None:
     with pytest.raises(ConfigError, match=r"experiments\.exp\.exclude_from_fit: no such ids in train\.csv: a99, 3"):
         validate(spy(exclude_from_fit=("a1", "a99", "3")))

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from houseprice.compete.ensemble import METHODS, Blend, blend, greedy_weights, mean_weights, nnls_weights
+from houseprice.compete.ensemble import (
+    METHODS,
+    Blend,
+    blend,
+    chosen_runs,
+    greedy_weights,
+    mean_weights,
+    nnls_weights,
+    shrunk_weights,
+)
 from houseprice.config import Ensemble, Folds
 from houseprice.data.folds import make_folds
 from houseprice.errors import DataError
@@ -15,7 +24,8 @@ from houseprice.learn.crossval import Run
 from houseprice.metrics import METRICS
 
 Float = NDArray[np.float64]
-Method = Literal["mean", "nnls", "greedy"]
+Method = Literal["mean", "nnls", "greedy", "shrunk"]
+Select = Literal["all", "one_standard_error"]
 METRIC = METRICS["log_rmse"]
 
 
@@ -43,8 +53,8 @@ def make_runs(oof: Float, target: Float, k: int = 5) -> list[Run]:
     ]
 
 
-def blended(runs: list[Run], method: Method) -> Blend:
-    return blend(Ensemble(runs=tuple(run.experiment for run in runs), method=method), runs, METRIC)
+def blended(runs: list[Run], method: Method, select: Select = "all") -> Blend:
+    return blend(Ensemble(runs=tuple(run.experiment for run in runs), method=method, select=select), runs, METRIC)
 
 
 def noisy(n_rows: int, noises: tuple[float, ...], seed: int = 0) -> tuple[Float, Float]:
@@ -90,11 +100,76 @@ def test_nnls_falls_back_on_the_mean_when_no_run_is_of_use() -> None:
     np.testing.assert_array_equal(nnls_weights(-np.abs(oof), np.full(50, 12.0)), mean_weights(oof, oof[:, 0]))
 
 
+@pytest.mark.parametrize("shrink", [0.0, 0.3, 1.0])
+def test_shrunk_weights_lie_between_least_squares_and_equal_ones(shrink: float) -> None:
+    oof, target = noisy(200, (0.1, 0.2, 0.9))
+    expected = (1 - shrink) * nnls_weights(oof, target) + shrink * np.full(3, 1 / 3)
+    np.testing.assert_allclose(shrunk_weights(oof, target, shrink), expected)
+    runs = make_runs(oof, target)
+    recipe = Ensemble(runs=("run0", "run1", "run2"), method="shrunk", shrink=shrink)
+    np.testing.assert_allclose(blend(recipe, runs, METRIC).weights, expected)
+
+
+# the choice of runs -----------------------------------------------------------------------------------------
+
+
+def test_runs_are_chosen_as_long_as_each_makes_the_mean_better() -> None:
+    assert chosen_runs(*noisy(2000, (1.0, 0.1, 1.0))) == [1]
+    assert sorted(chosen_runs(*noisy(2000, (0.1, 0.1, 1.0, 0.1)))) == [0, 1, 3]
+
+
+@pytest.mark.parametrize(("n_rows", "chosen"), [(400, [0]), (40_000, [0, 1])])
+def test_a_gain_within_one_paired_standard_error_is_not_worth_a_run(n_rows: int, chosen: list[int]) -> None:
+    """The second run's errors are e + d, those of the first e, and by the construction of d the mean of both has a
+    mean square smaller by 5e-5. The standard error of that difference is about 0.1 × 0.02 / √n: 1e-4, or 1e-5."""
+    e, z = np.random.default_rng(0).standard_normal((2, n_rows))
+    e *= 0.1 / np.sqrt(np.mean(e**2))
+    z -= e * (e @ z) / (e @ e)
+    d = -0.015 * e + 0.02 * z / np.sqrt(np.mean(z**2))
+    oof = 12 + np.column_stack([e, e + d])
+    gain = np.mean(e**2) - np.mean((e + d / 2) ** 2)
+    assert gain == pytest.approx(5e-5, rel=0.05)
+    assert chosen_runs(oof, np.full(n_rows, 12.0)) == chosen
+
+
+def test_the_fewest_runs_need_not_be_next_to_the_best_number() -> None:
+    """Copies of one run add nothing: the first alone is as good as any number of them."""
+    oof, target = noisy(100, (0.2,))
+    assert chosen_runs(np.repeat(oof, 4, axis=1), target) == [0]
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_a_single_run_is_its_own_ensemble(method: Method) -> None:
+def test_the_method_weights_the_chosen_runs_and_the_others_have_no_weight(method: Method) -> None:
+    oof, target = noisy(500, (0.1, 2.0, 0.12))
+    result = blended(make_runs(oof, target), method, "one_standard_error")
+    np.testing.assert_allclose(result.weights[[0, 2]], METHODS[method](oof[:, [0, 2]], target))
+    assert result.weights[1] == 0
+    np.testing.assert_allclose(result.test, np.arange(3.0) + 20 * result.weights[2])
+
+
+def test_the_score_is_that_of_the_choice_too() -> None:
+    """Of many runs of noise the best seem good, and are so on the rows alone that chose them."""
+    gaps = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        runs = make_runs(12 + random.standard_normal((40, 20)), 12 + random.standard_normal(40))
+        result = blended(runs, "mean", "one_standard_error")
+        chosen = result.weights > 0
+        fixed = METRIC.score(result.target, np.column_stack([run.oof for run in runs])[:, chosen].mean(axis=1))
+        assert result.naive_score == pytest.approx(fixed)
+        gaps.append(result.score - result.naive_score)
+    assert min(gaps) > 0
+
+
+# scores -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("select", ["all", "one_standard_error"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_run_is_its_own_ensemble(method: Method, select: Select) -> None:
     oof, target = noisy(40, (0.2,))
     runs = make_runs(oof, target)
-    single = blended(runs, method)
+    single = blended(runs, method, select)
     np.testing.assert_allclose(single.weights, [1.0])
     np.testing.assert_allclose(single.oof, runs[0].oof)
     np.testing.assert_allclose(single.test, runs[0].test)
@@ -103,18 +178,19 @@ def test_a_single_run_is_its_own_ensemble(method: Method) -> None:
     assert single.naive_score == pytest.approx(single.mean_score)
 
 
+@pytest.mark.parametrize("select", ["all", "one_standard_error"])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_row_is_predicted_by_weights_that_did_not_see_it(method: Method) -> None:
+def test_a_row_is_predicted_by_weights_that_did_not_see_it(method: Method, select: Select) -> None:
     """Another target for the rows of one fold leaves the predictions of just these rows as they were."""
     oof, target = noisy(60, (0.2, 0.3, 0.4))
-    before = blended(make_runs(oof, target), method)
+    before = blended(make_runs(oof, target), method, select)
     fold_of_row = make_runs(oof, target)[0].fold_of_row[0]
     for fold in range(5):
         inside = fold_of_row == fold
         disturbed = np.where(inside, oof[:, 2], target)
-        after = blended(make_runs(oof, disturbed), method)
+        after = blended(make_runs(oof, disturbed), method, select)
         np.testing.assert_array_equal(after.oof[inside], before.oof[inside])
-        if method != "mean":
+        if method != "mean" and select == "all":
             assert not np.array_equal(after.oof[~inside], before.oof[~inside])
 
 

@@ -76,6 +76,7 @@ def write_version_1(path: Path, *old: Row) -> None:
         database.execute("PRAGMA user_version = 1")
         for row in old:
             values = asdict(row) | {name: json.dumps(getattr(row, name)) for name in ("fold_scores", "overrides")}
+            del values["naive_score"], values["mean_score"]
             names = ", ".join(values)
             database.execute(f"INSERT INTO leaderboard ({names}) VALUES (:{names.replace(', ', ', :')})", values)
 
@@ -128,6 +129,7 @@ def test_no_leaderboard_is_an_empty_one_and_looking_makes_none(board: Path) -> N
         ROW,
         replace(ROW, kind="ensemble", train_score=None, sees_test=True, git_commit="abc", git_dirty=True),
         replace(ROW, git_dirty=False, overrides=(), source="sample"),
+        replace(ROW, kind="ensemble", train_score=None, naive_score=0.11, mean_score=0.13),
         replace(ROW, name="ä\"'; DROP TABLE leaderboard; --"),
     ],
 )

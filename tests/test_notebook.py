@@ -92,6 +92,23 @@ def test_figures_are_plotly_s(c: Competition) -> None:
     assert len(run.plot_importance(top=2).data[0].x) == 2
 
 
+def test_a_run_that_is_not_chosen_is_said_to_be_so(c: Competition) -> None:
+    chosen = c._with(["blend.select=one_standard_error"]).ensemble()
+    assert chosen.weights.to_dict() == {"ridge": 1, "mlp": 0, "tree": 0}
+    assert "not chosen" in repr(chosen)
+    assert "blend: nnls, one_standard_error of ridge, mlp, tree" in repr(
+        c._with(["blend.select=one_standard_error"]).experiments
+    )
+
+
+def test_a_second_level_without_weights_draws_none(c: Competition) -> None:
+    tree = c._with(["blend.method=stack", "blend.estimator=sklearn.tree.DecisionTreeRegressor"]).ensemble()
+    assert is_shown(tree)
+    assert tree.weights.isna().all()
+    with pytest.raises(hp.HousePriceError, match="ensemble 'blend' has no weights to draw"):
+        tree.plot_weights()
+
+
 def test_runs_of_one_name_are_told_apart(c: Competition) -> None:
     short, long = c.train("mlp", epochs=2, dropout=0.0), c.train("mlp", epochs=5, dropout=0.0)
     table = c.compare(short, long).frame

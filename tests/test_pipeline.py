@@ -176,6 +176,37 @@ def test_a_broken_raw_file_stops_before_anything_is_written(root: Path) -> None:
     assert files_below(root / "submissions") == before
 
 
+# a stack ----------------------------------------------------------------------------------------------------
+
+STACK = ("blend.method=stack",)
+
+
+def test_a_stack_brings_what_its_second_level_needs_and_an_interruption_loses_no_member(root: Path) -> None:
+    one_thread = (*STACK, "threads=1")
+    ear = Ear(interrupt=("nested/tree", 2))
+    with pytest.raises(KeyboardInterrupt):
+        submit(root, ear=ear, overrides=one_thread)
+    assert ear.ran == ["train/ridge", "train/mlp", "train/tree", "nested/ridge", "nested/mlp"]
+    CountedTree.fits.clear()
+    assert submit(root, overrides=one_thread) == ["nested/tree", "ensemble/blend", "submit/blend"]
+    assert CountedTree.fits == [20], "of 60 rows a pair of 3 folds leaves 20, and two of the three pairs were kept"
+    assert list((root / "data" / "tiny" / "artifacts").glob("members-*")) == []
+    assert submit(root, overrides=one_thread) == []
+
+
+def test_the_stages_of_a_stack_are_explained_and_follow_what_they_read(root: Path) -> None:
+    submit(root, overrides=STACK)
+    before = [stage for stage in ALL if not stage.startswith(("ensemble", "submit"))]
+    stages = [*before, "nested/ridge", "nested/mlp", "nested/tree", "ensemble/blend", "submit/blend"]
+    answers = pipeline.explain(open_plan(root, overrides=STACK).workspace, "blend")
+    assert answers == [{"stage": stage, "runs": False, "reasons": []} for stage in stages]
+    columns = (*STACK, "blend.original_columns=true")
+    assert submit(root, overrides=columns) == ["ensemble/blend", "submit/blend"]
+    assert submit(root, overrides=(*columns, "ridge.alpha=3")) == ["train/ridge", "nested/ridge", *ALL[-2:]]
+    summary = pipeline.summarize_ensemble(open_plan(root, overrides=STACK), "blend")
+    assert summary["members"] == 3 + 6 + 3 + 3 + 6 + 3, "of each run a member a fold and seed, then one a pair and seed"
+
+
 # interruptions ----------------------------------------------------------------------------------------------
 
 

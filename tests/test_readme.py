@@ -58,6 +58,15 @@ def test_the_tables_shown_are_valid(key: str) -> None:
     competition_from_json({**minimal, key: {**minimal.get(key, {}), **shown[key]}}, "README.md")
 
 
+def test_the_ensembles_shown_are_valid_in_the_competition_file() -> None:
+    import tomllib
+
+    shipped = load_competition(ROOT / "data" / "house-prices" / "competition.toml").model_dump(mode="json")
+    shown = tomllib.loads(block("toml", "[ensembles."))["ensembles"]
+    assert len(shown) > 1
+    competition_from_json({**shipped, "ensembles": {**shipped["ensembles"], **shown}}, "README.md")
+
+
 def test_the_competition_file_is_valid() -> None:
     competition = load_competition(ROOT / "data" / "house-prices" / "competition.toml")
     assert competition.entry in competition.ensembles

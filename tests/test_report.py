@@ -200,6 +200,49 @@ def test_the_entry_is_what_its_manifest_says(root: Path, report: Report) -> None
     assert dict(report.entry.facts)["SHA-256 of the CSV"] == manifest["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said", "cells", "important", "is_drawn"),
+    [
+        (("method=mean",), "blend has 3 runs, weighted equally", {"0.333"}, {"ridge", "mlp", "tree"}, True),
+        (
+            ("select=one_standard_error",),
+            "blend takes 1 of 3 candidate runs by the one-standard-error rule",
+            {"1.000", "not chosen"},
+            {"ridge"},
+            True,
+        ),
+        (
+            ("method=stack", "estimator=sklearn.tree.DecisionTreeRegressor", "original_columns=true"),
+            "sklearn.tree.DecisionTreeRegressor learns from their predictions and the feature columns",
+            {"–"},
+            {"ridge", "mlp", "tree"},
+            False,
+        ),
+    ],
+)
+def test_the_ensemble_is_told_as_it_is(
+    settings: tuple[str, ...],
+    said: str,
+    cells: set[str],
+    important: set[str],
+    is_drawn: bool,
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "project"))
+    report = gather(open_plan(copy, overrides=tuple(f"blend.{setting}" for setting in settings)), "blend")
+    assert said in report.entry.described
+    assert {each.run for each in report.importances} == important
+    page = render(report)
+    table = page[page.index('aria-label="Scores of the ensemble and its runs"') :]
+    shown = re.findall(
+        r'<th scope="row"><bdi>\w+</bdi></th><td class="n">([^<]+)</td>', table[: table.index("</table>")]
+    )
+    assert len(shown) == 3
+    assert set(shown) == cells
+    assert ('data-figure="weights"' in page) == is_drawn
+
+
 def test_the_commands_bring_the_entry_again(root: Path, report: Report, tmp_path: Path) -> None:
     submitted, reproduced = (command.text for command in report.commands[-2:])
     copy = Path(shutil.copytree(root, tmp_path / "project"))

@@ -87,6 +87,12 @@ def test_two_labels_that_are_cut_alike_keep_a_bar_each() -> None:
     assert list(figure.data[0].y) == [0, 1]
 
 
+def test_weights_below_zero_are_within_the_axis() -> None:
+    low, high = figures.ensemble_weights(["a", "b"], np.array([-0.2, 1.1])).layout.xaxis.range
+    assert low < -0.2
+    assert high > 1.1
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.11, 0.14), (0.1, 2.0), (34_900, 755_000), (1.0, 1.0), (1e-3, 1e7)])
 def test_log_axes_have_ticks_within_what_they_show(low: float, high: float) -> None:
     values = np.array([low, high])

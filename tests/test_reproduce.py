@@ -113,6 +113,20 @@ def test_an_entry_reproduces_from_the_raw_files_up(root: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("estimator", ["sklearn.linear_model.RidgeCV", "spies.CountedTree"])
+def test_a_stack_reproduces_and_says_what_its_weights_are(root: Path, estimator: str) -> None:
+    overrides = ("blend.method=stack", f"blend.estimator={estimator}", "blend.original_columns=true")
+    submit(root, overrides=overrides)
+    weights = read_manifest(root)["weights"]
+    assert set(weights) == {"ridge", "mlp", "tree"}
+    assert {weight is None for weight in weights.values()} == {estimator.startswith("spies")}
+    assert read_manifest(root)["competition"]["ensembles"]["blend"]["estimator"] == estimator
+    toml = root / "data" / "tiny" / "competition.toml"
+    stack = f'method = "stack"\nestimator = "{estimator}"'
+    toml.write_text(COUNTED.replace('method = "nnls"', stack), encoding="utf-8")
+    assert "reproduced, the same" in reproduced(root)
+
+
 def test_an_entry_outlives_edits_of_the_competition_file(root: Path) -> None:
     toml = root / "data" / "tiny" / "competition.toml"
     toml.write_text(COUNTED.replace("alpha = 2.0", "alpha = 50.0").replace("seed = 1", "seed = 9"), encoding="utf-8")
@@ -143,9 +157,13 @@ def test_an_entry_made_from_other_raw_files_says_so(root: Path) -> None:
     assert "was made from other raw files: raw_sha256.train.csv: " in complaint(root)
 
 
-def test_a_manifest_cannot_bring_code(root: Path) -> None:
+@pytest.mark.parametrize("where", ["experiments", "ensembles"])
+def test_a_manifest_cannot_bring_code(root: Path, where: str) -> None:
     manifest = read_manifest(root)
-    manifest["competition"]["experiments"]["tree"]["estimator"] = "antigravity.Flight"
+    if where == "experiments":
+        manifest["competition"]["experiments"]["tree"]["estimator"] = "antigravity.Flight"
+    else:
+        manifest["competition"]["ensembles"]["blend"] |= {"method": "stack", "estimator": "antigravity.Flight"}
     write_manifest(root, manifest)
     assert "estimators that the local competition file does not name: antigravity.Flight" in complaint(root)
 

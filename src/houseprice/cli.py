@@ -211,24 +211,27 @@ def ensemble(
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
-    """Show ensembles' weights and their cross-fitted, naive and plain-mean scores."""
+    """Show ensembles' cross-fitted, naive and plain-mean scores, and how much each run counts."""
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
     from houseprice.plan import ensemble_recipe
+    from houseprice.review import weight_text
 
     plan = make_plan(root, competition, overrides, device, seeds)
     rows = []
     for name in names or list(plan.workspace.competition.ensembles):
         recipe = ensemble_recipe(plan.workspace.competition, name)
         summary = pipeline.summarize_ensemble(plan, name)
-        rows.append({"name": name, "source": plan.source, "method": recipe.method, **summary})
+        told = {"method": recipe.method, "select": recipe.select, "rule": recipe.rule}
+        rows.append({"name": name, "source": plan.source, **told, **summary})
     if as_json:
         print_json(rows)
         return
-    keys = ("name", "method", "score", "std_error", "naive_score", "mean_score")
+    keys = ("name", "rule", "score", "std_error", "naive_score", "mean_score")
     heads = ("ensemble", "method", "cross-fitted", "± s.e.", "naive", "plain mean", "weights")
     cells = [
-        (*(row[key] for key in keys), ", ".join(f"{run} {w:.2f}" for run, w in row["weights"].items())) for row in rows
+        (*(row[key] for key in keys), ", ".join(f"{run} {weight_text(w)}" for run, w in row["weights"].items()))
+        for row in rows
     ]
     print_table(f"ensembles of {competition} (source: {plan.source})", heads, cells)
 
@@ -245,14 +248,14 @@ def submit(
     root: Root = ROOT,
 ) -> None:
     """Write a checked submission with its manifest, bringing all that it needs."""
-    from houseprice import pipeline
+    from houseprice import handing_in, pipeline
     from houseprice.plan import ensemble_recipe
 
     workspace = open_workspace(root, competition, overrides, device, seeds)
     entry = name or workspace.competition.entry
     ensemble_recipe(workspace.competition, entry)
     plan = pipeline.make_plan(workspace)
-    said = pipeline.upload(plan, entry, out) if upload else None
+    said = handing_in.upload(plan, entry, out) if upload else None
     path = pipeline.submit(plan, entry, out)
     summary = plan.summary(plan.blend(entry))
     metric = workspace.competition.metric

@@ -154,7 +154,9 @@ def _print_leaderboard(title: str, rows: "Sequence[Row]", found: "Review") -> No
         ),
         "verdict": [_verdict(row, found) for row in rows],
         "sees test": ["sees test" if row.sees_test else "" for row in rows],
-        "train": aligned(NO_VALUE if row.train_score is None else f"{row.train_score:.{digits}f}" for row in rows),
+        "naive": aligned(_score(row.naive_score, digits + 1) for row in rows),
+        "plain mean": aligned(_score(row.mean_score, digits + 1) for row in rows),
+        "train": aligned(_score(row.train_score, digits) for row in rows),
         "gap": aligned(NO_VALUE if row.gap is None else f"{row.gap:+.{digits}f}" for row in rows),
         "source": [row.source for row in rows],
         "overrides": [" ".join(row.overrides) for row in rows],
@@ -167,11 +169,17 @@ def _print_leaderboard(title: str, rows: "Sequence[Row]", found: "Review") -> No
         "time (UTC)": [row.created[:16].replace("T", " ") for row in rows],
     }
     columns = {head: cells for head, cells in columns.items() if not rows or any(cell != "" for cell in cells)}
-    least = ("time (UTC)", "commit", "MB", "members", "columns", "train", "s", "fingerprint", "overrides")
+    least = ("time (UTC)", "commit", "MB", "members", "columns", "train", "s", "fingerprint", "plain mean", "naive")
     cells = list(zip(*columns.values(), strict=True))
-    left_out = print_table(title, list(columns), cells, (*least, "source", "gap", "from best", "± s.e.", "kind"))
+    left_out = print_table(
+        title, list(columns), cells, (*least, "overrides", "source", "gap", "from best", "± s.e.", "kind")
+    )
     hidden = f"Left out for want of width: {', '.join(left_out)}; --json and --csv have all."
     print_notes([*notes(found, digits), *([hidden] if left_out else [])])
+
+
+def _score(value: float | None, digits: int) -> str:
+    return NO_VALUE if value is None else f"{value:.{digits}f}"
 
 
 def _verdict(row: "Row", found: "Review") -> str:
@@ -182,7 +190,7 @@ def _verdict(row: "Row", found: "Review") -> str:
 
 
 def _record_board_score(workspace: Any, name: str, public: Any, private: float | None) -> None:
-    from houseprice import pipeline
+    from houseprice import handing_in, pipeline
     from houseprice.compete.leaderboard import named, rows
     from houseprice.compete.ledger import ENTRIES_NEEDED, board_scores, record_board_score
 
@@ -191,7 +199,7 @@ def _record_board_score(workspace: Any, name: str, public: Any, private: float |
     said = f"public {public:.5f}" + ("" if private is None else f", private {private:.5f}")
     typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
     enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
-    if enough and (found := pipeline.recommend_finals(pipeline.make_plan(workspace))):
+    if enough and (found := handing_in.recommend_finals(pipeline.make_plan(workspace))):
         typer.echo(found.sentence)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from houseprice.errors import ConfigError, listing, nearest
 
@@ -19,6 +19,20 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+
+
+def _json_can_hold_it(params: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest can't record would not be reproduced."""
+    try:
+        json.dumps(params, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}: use finite numbers, text, booleans, lists and tables") from error
+    return params
+
+
+Params = Annotated[dict[str, Any], AfterValidator(_json_can_hold_it)]
 
 
 class Table(BaseModel):
@@ -305,28 +319,51 @@ class Sklearn(Experiment):
     """``kind = "sklearn"``: any estimator with scikit-learn's ``fit`` and ``predict``, by import path."""
 
     kind: Literal["sklearn"]
-    estimator: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
-    params: dict[str, Any] = {}
-
-    @field_validator("params")
-    @classmethod
-    def _json_can_hold_it(cls, params: dict[str, Any]) -> dict[str, Any]:
-        """What a manifest can't record would not be reproduced."""
-        try:
-            json.dumps(params, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{error}: use finite numbers, text, booleans, lists and tables") from error
-        return params
+    estimator: ImportPath
+    params: Params = {}
 
 
 AnyExperiment = Annotated[Linear | MLP | Ridge | Sklearn, Field(discriminator="kind")]
 
 
 class Ensemble(Table):
-    """``[ensembles.NAME]``: weights over runs (`houseprice.compete.ensemble`)."""
+    """``[ensembles.NAME]``: runs combined, by weights or by a second level."""
 
     runs: Annotated[tuple[str, ...], Field(min_length=1)]
-    method: Literal["mean", "nnls", "greedy"] = "mean"
+    """With ``select`` these are the candidates: each is trained, if only to be left out."""
+    method: Literal["mean", "nnls", "greedy", "shrunk", "stack"] = "mean"
+    """How the runs are weighted (`houseprice.compete.ensemble`); ``stack``: by an estimator that is fitted on their
+    predictions and scored without a leak (`houseprice.compete.stacking`)."""
+    shrink: Share = 0.5
+    """Of ``shrunk`` alone: how far weights of ``nnls`` are drawn towards equal ones; 0: not at all, 1: all the way."""
+    select: Literal["all", "one_standard_error"] = "all"
+    """Which runs are weighted. ``one_standard_error``: as few as score within one standard error of the best number of
+    them (`houseprice.compete.ensemble.chosen_runs`). The choice is part of what is scored by cross-fitting."""
+    estimator: ImportPath = "sklearn.linear_model.RidgeCV"
+    """Of ``stack`` alone: anything with scikit-learn's ``fit`` and ``predict``. Predictions of good runs are nearly
+    collinear; ridge regression shares out the weight among them, and by default finds its penalty by itself."""
+    params: Params = {}
+    """Of ``stack`` alone: the estimator's parameters."""
+    original_columns: bool = False
+    """Of ``stack`` alone: whether the estimator also sees the feature columns of the first run's recipe."""
+
+    @model_validator(mode="after")
+    def _a_stack_takes_all(self) -> "Ensemble":
+        if self.method == "stack" and self.select != "all":
+            raise ValueError(
+                f"select: {self.select!r}, but a stack weights all of its runs; use 'all', or another method"
+            )
+        return self
+
+    @property
+    def stacked(self) -> tuple[str, ...]:
+        """The runs of a stack, whose members are also fitted without each pair of folds; of other methods none."""
+        return self.runs if self.method == "stack" else ()
+
+    @property
+    def rule(self) -> str:
+        """Method and choice, in short: ``mean``, or ``mean, one_standard_error``."""
+        return self.method if self.select == "all" else f"{self.method}, {self.select}"
 
 
 class Competition(Table):
@@ -375,8 +412,16 @@ class Competition(Table):
             folds = {run: self.experiments[run].folds for run in ensemble.runs}
             if len(set(folds.values())) > 1:
                 raise ValueError(f"ensembles.{name}.runs: all must share their folds, these don't: {folds}")
+            if ensemble.method == "stack" and self.folds[folds[ensemble.runs[0]]].k < 3:
+                raise ValueError(f"ensembles.{name}.method: a stack leaves out two folds at a time; it needs k ≥ 3")
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
         return self
+
+    @property
+    def import_paths(self) -> set[str]:
+        """The code of others that experiments and stacks name."""
+        of_experiments = {each.estimator for each in self.experiments.values() if isinstance(each, Sklearn)}
+        return of_experiments | {each.estimator for each in self.ensembles.values() if each.stacked}
 
     def runs_of(self, entry: str) -> tuple[str, ...]:
         """The experiments behind an entry: an ensemble's runs, or the one experiment itself."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from houseprice.artifacts import PACKAGE_FOLDER, PACKAGES, installed_version, source_hashes, version_of_import
-from houseprice.config import Competition, Sklearn
+from houseprice.config import Competition
 from houseprice.errors import SubmissionError, listing
 from houseprice.machine import processor
 from houseprice.plan import Plan
@@ -51,9 +51,7 @@ def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
 def environment(plan: Plan) -> dict[str, Any]:
     """What a rebuilt entry is compared on: raw files, competition file, source, machine, versions."""
     competition = plan.workspace.competition
-    imports = {
-        recipe.estimator.partition(".")[0] for recipe in competition.experiments.values() if isinstance(recipe, Sklearn)
-    }
+    imports = {path.partition(".")[0] for path in competition.import_paths}
     files = sorted(path.relative_to(PACKAGE_FOLDER.parent) for path in PACKAGE_FOLDER.rglob("*.py"))
     source = source_hashes(tuple(".".join(path.with_suffix("").parts) for path in files))
     return {
@@ -79,14 +77,10 @@ def check_import_paths(recorded: Competition, local: Competition, path: Path) ->
     SubmissionError
         Naming the import paths.
     """
-    trusted, asked = (
-        {recipe.estimator for recipe in competition.experiments.values() if isinstance(recipe, Sklearn)}
-        for competition in (local, recorded)
-    )
-    if unknown := sorted(asked - trusted):
+    if unknown := sorted(recorded.import_paths - local.import_paths):
         raise SubmissionError(
             f"{path}: its manifest asks for estimators that the local competition file does not name: "
-            f"{listing(unknown)}. If you trust them, add them to an experiment there."
+            f"{listing(unknown)}. If you trust them, add them to an experiment or a stack there."
         )
 
 

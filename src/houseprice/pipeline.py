@@ -11,13 +11,13 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.compete import ledger
 from houseprice.config import Linear
 from houseprice.errors import SubmissionError
 from houseprice.files import sha256_of
@@ -28,13 +28,12 @@ from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
-    from houseprice.compete.ledger import Recommendation
-    from houseprice.compete.upload import Submission
     from houseprice.data.features import FeatureSet
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
     from houseprice.learn.importance import Importance
+    from houseprice.learn.nested import Nested
 
 
 def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
@@ -99,10 +98,9 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
 
 def train(plan: Plan, experiment: str) -> "Run":
     """Cross-validate an experiment. Members that an interrupted run has finished are taken up, not fitted again."""
-    workspace, competition = plan.workspace, plan.workspace.competition
+    competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
     stage = plan.run(experiment)
-    finished = workspace.store.members_of(stage)
 
     def compute(frames: "Tables", matrices: "FeatureSet") -> "Run":
         from houseprice.data.folds import make_folds
@@ -110,21 +108,9 @@ def train(plan: Plan, experiment: str) -> "Run":
         from houseprice.metrics import METRICS
 
         fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-        with workspace.listener.progress(stage.slot) as on_progress:
-            return cross_validate(
-                experiment,
-                recipe,
-                frames,
-                matrices,
-                fold_of_row,
-                METRICS[competition.metric],
-                device=workspace.device,
-                threads=competition.threads,
-                memory=competition.memory_mb and competition.memory_mb * 10**6,
-                finished=finished,
-                checkpoints=finished.folder,
-                on_progress=on_progress,
-            )
+        metric = METRICS[competition.metric]
+        with _fitting(plan, stage) as options:
+            return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
 
     def summarize(run: "Run") -> dict[str, Any]:
         from houseprice.learn.curves import curves_of
@@ -139,7 +125,7 @@ def train(plan: Plan, experiment: str) -> "Run":
         }
 
     run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
-    finished.remove()
+    plan.workspace.store.members_of(stage).remove()
     record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
@@ -147,6 +133,47 @@ def train(plan: Plan, experiment: str) -> "Run":
         weights = {(member.fold, member.seed): member.weights for member in run.members}
         save_weights(_weights_path(plan, stage), recipe, weights)
     return run
+
+
+@contextmanager
+def _fitting(plan: Plan, stage: Stage) -> Iterator[dict[str, Any]]:
+    """How the members of a stage are fitted: where, on how much, going on from what is finished, told to whom."""
+    workspace, finished = plan.workspace, plan.workspace.store.members_of(stage)
+    memory_mb = workspace.competition.memory_mb
+    with workspace.listener.progress(stage.slot) as on_progress:
+        yield {
+            "device": workspace.device,
+            "threads": workspace.competition.threads,
+            "memory": memory_mb and memory_mb * 10**6,
+            "finished": finished,
+            "checkpoints": finished.folder,
+            "on_progress": on_progress,
+        }
+
+
+def nested(plan: Plan, experiment: str) -> "Nested":
+    """Predict every row without its own and any other fold, for a second level that is scored without a leak."""
+    competition = plan.workspace.competition
+    recipe = competition.experiments[experiment]
+    stage = plan.nested(experiment)
+
+    def compute(frames: "Tables", run: "Run") -> "Nested":
+        from houseprice.learn.nested import predict_nested
+        from houseprice.metrics import METRICS
+
+        features, metric = competition.features[recipe.features], METRICS[competition.metric]
+        with _fitting(plan, stage) as options:
+            return predict_nested(recipe, run, frames, features, competition.ingest, metric, **options)
+
+    found: Nested = _cached(
+        plan,
+        stage,
+        compute,
+        lambda value: {"members": value.n_members},
+        lambda: (tables(plan), train(plan, experiment)),
+    )
+    plan.workspace.store.members_of(stage).remove()
+    return found
 
 
 def importance(plan: Plan, experiment: str) -> "Importance":
@@ -213,32 +240,49 @@ def _compare_precision(plan: Plan, experiment: str) -> None:
 
 
 def ensemble(plan: Plan, entry: str) -> "Blend":
-    """The ensemble behind an entry: weights over its runs, scored by cross-fitting."""
+    """The ensemble behind an entry: its runs weighted, or stacked, and scored by cross-fitting."""
     competition = plan.workspace.competition
     recipe = ensemble_recipe(competition, entry)
     stage = plan.blend(entry)
+    experiments = [competition.experiments[run] for run in recipe.runs]
 
-    def compute(*runs: "Run") -> "Blend":
+    def compute(frames: "Tables", runs: "list[Run]", of_pairs: "list[Nested]") -> "Blend":
         from houseprice.compete.ensemble import blend
+        from houseprice.compete.stacking import stack
         from houseprice.metrics import METRICS
 
-        return blend(recipe, runs, METRICS[competition.metric])
+        metric = METRICS[competition.metric]
+        if not of_pairs:
+            return blend(recipe, runs, metric)
+        excluded = sorted({row for experiment in experiments for row in experiment.exclude_from_fit})
+        features, ingest, threads = (
+            competition.features[experiments[0].features],
+            competition.ingest,
+            competition.threads,
+        )
+        return stack(entry, recipe, excluded, runs, of_pairs, frames, features, ingest, metric, threads=threads)
+
+    def inputs() -> tuple[Any, ...]:
+        runs, of_pairs = [train(plan, run) for run in recipe.runs], [nested(plan, run) for run in recipe.stacked]
+        return tables(plan), runs, of_pairs
 
     def summarize(found: "Blend") -> dict[str, Any]:
         of_runs = {run: plan.summary(plan.run(run)) for run in recipe.runs}
+        weights = [weight if weight == weight else None for weight in found.weights.tolist()]
+        of_pairs = [plan.summary(plan.nested(run))["members"] for run in recipe.stacked]
         return {
             **_scores(found),
             "naive_score": found.naive_score,
             "mean_score": found.mean_score,
-            "weights": dict(zip(found.runs, found.weights.tolist(), strict=True)),
+            "weights": dict(zip(found.runs, weights, strict=True)),
             "columns": max(run["columns"] for run in of_runs.values()),
-            "members": sum(run["members"] for run in of_runs.values()),
+            "members": sum(run["members"] for run in of_runs.values()) + sum(of_pairs),
             "runs": {
                 name: {key: run[key] for key in ("score", "std_error", "members")} for name, run in of_runs.items()
             },
         }
 
-    found: Blend = _cached(plan, stage, compute, summarize, lambda: tuple(train(plan, run) for run in recipe.runs))
+    found: Blend = _cached(plan, stage, compute, summarize, inputs)
     if entry in competition.ensembles:
         record(plan, stage, "ensemble", entry, found, plan.summary(stage))
     return found
@@ -301,43 +345,6 @@ def submit(plan: Plan, entry: str, out: Path | None = None) -> Path:
     return path
 
 
-def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
-    """Submit an entry (`submit`) and hand it in to the competition; its score, if there is one, goes into the ledger.
-
-    Raises
-    ------
-    SubmissionError
-        If the houses are the built-in sample's, the file does not pass the gate, or the competition doesn't score it.
-    NetworkError
-        If the Kaggle client or the competition refuses (`houseprice.online.call_kaggle`).
-    """
-    from houseprice.compete import leaderboard
-    from houseprice.compete.submission import check_submission, read_entry
-    from houseprice.compete.upload import upload
-    from houseprice.metrics import METRICS
-
-    workspace, competition = plan.workspace, plan.workspace.competition
-    if plan.source == "sample":
-        raise SubmissionError(
-            "--upload: these houses are the built-in sample's, which no competition scores. Bring the competition's "
-            f"files: houseprice ingest -c {competition.name} --source DIR"
-        )
-    if competition.ingest.kaggle is None:
-        raise SubmissionError(
-            f'--upload: data/{competition.name}/competition.toml names no competition: [ingest] kaggle = "NAME"'
-        )
-    path = submit(plan, entry, out)
-    data, _ = read_entry(path)
-    sample_ids = list(tables(plan).sample_ids)
-    check_submission(data, sample_ids, competition.id, competition.target, METRICS[competition.metric])
-    row = leaderboard.named(leaderboard.rows(workspace.board), f"{entry}@{plan.entry(entry).fingerprint}", ("entry",))
-    message = f"{row.key} out-of-fold {competition.metric} {row.score:.5f}"
-    said = upload(path, message, competition.ingest.kaggle, workspace.listener.say)
-    if said.public is not None:
-        ledger.record_board_score(workspace.board, row, said.public, said.private)
-    return said
-
-
 def submission(plan: Plan, entry: str) -> bytes:
     """The bytes of an entry's CSV, past their gate."""
     competition = plan.workspace.competition
@@ -373,11 +380,6 @@ def _stands(plan: Plan, entry: str, path: Path) -> bool:
         plan.workspace.listener.say(f"{error} It is written anew.")
         return False
     return bool(manifest.get("fingerprint") == stage.fingerprint)
-
-
-def recommend_finals(plan: Plan) -> "Recommendation | None":
-    """The two entries to finish with (`houseprice.compete.ledger.recommend`); None while too few are recorded."""
-    return ledger.recommend_finals(plan.workspace.board, len(tables(plan).sample_ids))
 
 
 def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:

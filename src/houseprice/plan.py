@@ -224,13 +224,23 @@ class Plan:
         inputs = {"run": self.run(experiment).fingerprint}
         return Stage(f"importance/{experiment}", inputs, {}, ("houseprice.learn.importance",))
 
+    def nested(self, experiment: str) -> Stage:
+        """What an experiment predicts without two folds; what it depends on, the run depends on too."""
+        inputs = {"run": self.run(experiment).fingerprint}
+        return Stage(f"nested/{experiment}", inputs, {}, ("houseprice.learn.nested",))
+
     def blend(self, entry: str) -> Stage:
         """The ensemble behind an entry; a single experiment is an ensemble of one."""
         competition = self.workspace.competition
         recipe = ensemble_recipe(competition, entry)
         inputs = {f"run {name}": self.run(name).fingerprint for name in recipe.runs}
         config = {"ensemble": recipe.model_dump(mode="json"), "metric": competition.metric}
-        return Stage(f"ensemble/{entry}", inputs, config, ("houseprice.compete.ensemble",))
+        slot = f"ensemble/{entry}"
+        if not recipe.stacked:
+            return Stage(slot, inputs, config, ("houseprice.compete.ensemble",))
+        inputs |= {f"nested {name}": self.nested(name).fingerprint for name in recipe.stacked}
+        packages = (recipe.estimator.partition(".")[0],)
+        return Stage(slot, inputs, config, ("houseprice.compete.stacking",), packages)
 
     def entry(self, entry: str) -> Stage:
         """The submission CSV."""
@@ -241,8 +251,9 @@ class Plan:
 
     def behind(self, entry: str) -> list[Stage]:
         """All stages behind an entry, in the order in which they run."""
-        runs = ensemble_recipe(self.workspace.competition, entry).runs
-        ordered = [self.tables(), *(self.features(run) for run in runs), *(self.run(run) for run in runs)]
+        recipe = ensemble_recipe(self.workspace.competition, entry)
+        ordered = [self.tables(), *(self.features(run) for run in recipe.runs)]
+        ordered += [*(self.run(run) for run in recipe.runs), *(self.nested(run) for run in recipe.stacked)]
         ordered += [self.blend(entry), self.entry(entry)]
         return list({stage.slot: stage for stage in ordered}.values())
 

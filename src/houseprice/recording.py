@@ -67,6 +67,8 @@ def record(
         git_commit=commit,
         git_dirty=dirty,
         fingerprint=stage.fingerprint,
+        naive_score=summary.get("naive_score"),
+        mean_score=summary.get("mean_score"),
         created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
     evidence = leaderboard.Evidence(result.train_ids, result.target, result.oof, result.fold_of_row)

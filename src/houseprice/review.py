@@ -129,6 +129,15 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
     )
 
 
+def weight_text(weight: float | None, digits: int = 2) -> str:
+    """A run's weight in an ensemble: 0 is said in words, none (of a second level that is not linear) is a dash.
+
+    >>> [weight_text(weight) for weight in (0.254, 0.0, None, -0.1)]
+    ['0.25', 'not chosen', '–', '-0.10']
+    """
+    return "–" if weight is None else f"{weight:.{digits}f}" if weight else "not chosen"
+
+
 def decimals_for(std_error: float) -> int:
     """Digits after the point with which a standard error has two digits of its own.
 

@@ -44,6 +44,10 @@ MIGRATIONS = (  # each brings a file from the schema of its position to the next
         ) STRICT
         """,
     ),
+    (
+        "ALTER TABLE leaderboard ADD COLUMN naive_score REAL",
+        "ALTER TABLE leaderboard ADD COLUMN mean_score REAL",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

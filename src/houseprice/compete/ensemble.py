@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from houseprice.learn.crossval import Run
 from houseprice.metrics import Metric
 
 Float = NDArray[np.float64]
+Weigh = Callable[[Float, Float], Float]
+"""From out-of-fold predictions [n_rows, n_runs] and targets [n_rows], link scale, to weights [n_runs]."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +26,23 @@ class Blend:
     runs
         The names of the runs.
     weights
-        float64 [n_runs], ≥ 0, summing to 1: fitted on all rows, used for the test predictions.
+        float64 [n_runs], fitted on all rows, used for the test predictions: ≥ 0 and summing to 1, 0 for a run that was
+        not chosen. Of a stack the coefficients of the runs, of either sign, beside an intercept and whatever else its
+        second level sees; NaN if that is not linear.
     train_ids, test_ids
         The ids of the rows, as text.
     fold_of_row
         int64 [1, n_train]: the runs' first repeat, by which the weights are cross-fitted.
     target, oof
-        float64 [n_train]; each row of ``oof`` is weighted by weights that were fitted without its fold.
+        float64 [n_train]; each row of ``oof`` is predicted by weights, or a second level, fitted without its fold.
     test
         float64 [n_test].
     score, std_error, fold_scores
         The metric of ``oof`` (cross-fitted), its standard error, and the metric of each fold.
     naive_score
-        The metric with ``weights`` on the very rows that chose them: too good.
+        The metric with ``weights``, or the second level, on the very rows that it was fitted on: too good.
     mean_score
-        The metric of the plain mean of the runs.
+        The metric of the plain mean of the runs. A stack's three scores are of the first repeat's predictions alone.
     """
 
     runs: tuple[str, ...]
@@ -56,15 +61,16 @@ class Blend:
 
 
 def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
-    """Combine runs by the recipe's method and score the combination by cross-fitting.
+    """Combine runs by the recipe's rule and score the rule by cross-fitting.
 
-    For every fold of the first repeat, the weights are fitted on the other folds' out-of-fold predictions and
-    applied to the fold's rows; the score is over all rows so predicted.
+    For every fold of the first repeat, runs are chosen and weights fitted on the other folds' out-of-fold predictions
+    and applied to the fold's rows; the score is over all rows so predicted. It is that of the whole rule: nothing was
+    chosen or weighted by the rows that are scored.
 
     Parameters
     ----------
     recipe
-        ``method``: "mean", "nnls" (`nnls_weights`) or "greedy" (`greedy_weights`).
+        ``method`` names one of `METHODS`; ``select``: whether it weights all runs, or those that `chosen_runs` finds.
     runs
         The runs in the recipe's order, on the same folds. Rows are matched by id.
     metric
@@ -75,16 +81,35 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
     DataError
         If the runs are not of the same rows.
     """
-    first = runs[0]
-    oof = np.column_stack([_matched(run.oof, run.train_ids, first.train_ids, run) for run in runs])  # [row, run]
-    test = np.column_stack([_matched(run.test, run.test_ids, first.test_ids, run) for run in runs])
-    target, fold_of_row = first.target, first.fold_of_row[0]
-    fit = METHODS[recipe.method]
+    oof, test = predictions_of(runs)
+    target, fold_of_row = runs[0].target, runs[0].fold_of_row[0]
+    fit = rule(recipe)
     weights = fit(oof, target)
     crossfitted = np.empty_like(target)
     for fold in np.unique(fold_of_row):
         inside = fold_of_row == fold
         crossfitted[inside] = oof[inside] @ fit(oof[~inside], target[~inside])
+    return scored(runs, weights, crossfitted, test @ weights, oof @ weights, oof.mean(axis=1), metric)
+
+
+def scored(
+    runs: Sequence[Run], weights: Float, oof: Float, test: Float, naive: Float, mean: Float, metric: Metric
+) -> Blend:
+    """An ensemble with its scores.
+
+    Parameters
+    ----------
+    runs
+        In the recipe's order; the rows are those of the first, in its order.
+    weights, oof, test
+        See `Blend`.
+    naive, mean
+        float64 [n_train]: what is predicted for the very rows that the ensemble is fitted on, and the runs' plain mean.
+    metric
+        Scores on the link scale.
+    """
+    first = runs[0]
+    target, fold_of_row = first.target, first.fold_of_row[0]
     return Blend(
         runs=tuple(run.experiment for run in runs),
         weights=weights,
@@ -92,28 +117,40 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
         test_ids=first.test_ids,
         fold_of_row=first.fold_of_row[:1],
         target=target,
-        oof=crossfitted,
-        test=test @ weights,
-        score=metric.score(target, crossfitted),
-        std_error=metric.std_error(target, crossfitted),
+        oof=oof,
+        test=test,
+        score=metric.score(target, oof),
+        std_error=metric.std_error(target, oof),
         fold_scores=np.array(
-            [metric.score(target[fold_of_row == f], crossfitted[fold_of_row == f]) for f in np.unique(fold_of_row)]
+            [metric.score(target[fold_of_row == f], oof[fold_of_row == f]) for f in np.unique(fold_of_row)]
         ),
-        naive_score=metric.score(target, oof @ weights),
-        mean_score=metric.score(target, oof.mean(axis=1)),
+        naive_score=metric.score(target, naive),
+        mean_score=metric.score(target, mean),
     )
 
 
-def _matched(values: Float, ids: tuple[str, ...], wanted: tuple[str, ...], run: Run) -> Float:
-    """Predictions in the order of the wanted ids."""
+def predictions_of(runs: Sequence[Run]) -> tuple[Float, Float]:
+    """Out-of-fold and test predictions, float64 [n_train, n_runs] and [n_test, n_runs], by the ids of the first run."""
+    first = runs[0]
+    oof = [matched(run.oof, run.train_ids, first.train_ids, run.experiment) for run in runs]
+    test = [matched(run.test, run.test_ids, first.test_ids, run.experiment) for run in runs]
+    return np.column_stack(oof), np.column_stack(test)
+
+
+def matched(values: Float, ids: tuple[str, ...], wanted: tuple[str, ...], run: str) -> Float:
+    """Predictions of a run, float64 [n_rows] or [n_rows, …], in the order of the wanted ids.
+
+    Raises
+    ------
+    DataError
+        If they are of other rows.
+    """
     if ids == wanted:
         return values
     row_of = {row_id: row for row, row_id in enumerate(ids)}
     if row_of.keys() != set(wanted):
         odd = sorted(row_of.keys() ^ set(wanted))
-        raise DataError(
-            f"run {run.experiment!r} is not of the same rows as the others: ids {listing(odd)}. Train it again."
-        )
+        raise DataError(f"run {run!r} is not of the same rows as the others: ids {listing(odd)}. Train it again.")
     return values[[row_of[row_id] for row_id in wanted]]
 
 
@@ -174,8 +211,78 @@ def greedy_weights(oof: Float, target: Float, n_steps: int = 100) -> Float:
     return np.asarray(best_counts / best_counts.sum())
 
 
-METHODS: dict[str, Callable[[Float, Float], Float]] = {
+def shrunk_weights(oof: Float, target: Float, shrink: float = 0.5) -> Float:
+    """Weights of `nnls_weights` drawn towards equal ones: (1 - shrink) · nnls + shrink / n_runs.
+
+    Diebold & Pauly, "The use of prior information in forecast combination", *International Journal of Forecasting* 6
+    (1990), shrink combining weights towards equality. That equal weights are hard to beat is an old finding (Clemen,
+    "Combining forecasts: a review and annotated bibliography", *ibid.* 5, 1989): theirs are without estimation error.
+
+    Parameters
+    ----------
+    oof
+        float64 [n_rows, n_runs], link scale.
+    target
+        float64 [n_rows], link scale.
+    shrink
+        From 0, the weights of least squares, to 1, equal weights.
+    """
+    return (1 - shrink) * nnls_weights(oof, target) + shrink * mean_weights(oof, target)
+
+
+def chosen_runs(oof: Float, target: Float) -> list[int]:
+    """As few runs as predict, in their plain mean, about as well as the best number of them.
+
+    Forward selection without replacement begins with the best run, and each step adds the run that makes the mean of
+    those chosen best. Of all sizes the smallest is taken whose mean loss exceeds the best size's by no more than one
+    standard error, that of the mean paired difference of both blends' row losses. The one-standard-error rule:
+    Breiman, Friedman, Olshen & Stone, *Classification and Regression Trees* (1984), §3.4.3; Hastie, Tibshirani &
+    Friedman, *The Elements of Statistical Learning*, §7.10. Their standard error is of one score; that of a paired
+    difference is smaller, as both blends meet the same odd rows, and leaves out fewer.
+
+    Parameters
+    ----------
+    oof
+        float64 [n_rows, n_runs], link scale.
+    target
+        float64 [n_rows], link scale.
+
+    Returns
+    -------
+    list of int
+        The runs' places, in the order in which they were chosen.
+    """
+    chosen: list[int] = []
+    waiting = list(range(oof.shape[1]))
+    total, path = np.zeros(len(target)), []
+    while waiting:
+        losses = np.square((total[:, None] + oof[:, waiting]) / (len(chosen) + 1) - target[:, None])  # [row, run]
+        best = int(losses.mean(axis=0).argmin())
+        path.append(losses[:, best])
+        chosen.append(waiting.pop(best))
+        total += oof[:, chosen[-1]]
+    excess = np.column_stack(path) - min(path, key=np.mean)[:, None]  # [row, size], paired with the best size
+    std_error = excess.std(axis=0) / np.sqrt(max(1, len(target) - 1))
+    return chosen[: 1 + int(np.flatnonzero(excess.mean(axis=0) <= std_error)[0])]
+
+
+def chosen_weights(oof: Float, target: Float, weigh: Weigh) -> Float:
+    """Weights of the `chosen_runs` among themselves, float64 [n_runs]; 0 for the others."""
+    chosen = chosen_runs(oof, target)
+    weights = np.zeros(oof.shape[1])
+    weights[chosen] = weigh(oof[:, chosen], target)
+    return weights
+
+
+METHODS: dict[str, Weigh] = {
     "mean": mean_weights,
     "nnls": nnls_weights,
     "greedy": greedy_weights,
+    "shrunk": shrunk_weights,
 }
+
+
+def rule(recipe: Ensemble) -> Weigh:
+    """A recipe's choice and method as one function; what it does to some rows it learns from these alone."""
+    weigh = partial(shrunk_weights, shrink=recipe.shrink) if recipe.method == "shrunk" else METHODS[recipe.method]
+    return weigh if recipe.select == "all" else partial(chosen_weights, weigh=weigh)

@@ -46,6 +46,9 @@ class Row:
         Of the stage; with name and kind it identifies the row.
     created
         When the stage was first recorded: UTC, ISO 8601.
+    naive_score, mean_score
+        Of ensembles and their entries: the metric with the ensemble on the very rows that it was fitted on, and that
+        of its runs' plain mean; None for runs, and for rows recorded before they were kept.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Row:
     git_dirty: bool | None
     fingerprint: str
     created: str
+    naive_score: float | None = None
+    mean_score: float | None = None
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 from houseprice.config import Features, Ingest
 from houseprice.data.encodings import GroupColumn, fit_edges, fit_group, piecewise_linear
 from houseprice.data.expressions import derive
+from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
 
@@ -81,12 +82,20 @@ def build_features(tables: Tables, recipe: Features, fold_of_row: NDArray[np.int
     DataError
         If a column can't play its role, naming the labels and ids.
     """
+    return features_without(tables, recipe, left_out(fold_of_row), ingest)
+
+
+def features_without(tables: Tables, recipe: Features, without: NDArray[np.bool_], ingest: Ingest) -> FeatureSet:
+    """The same (`build_features`), with one preprocessor for each set of training rows that it does not see.
+
+    Parameters
+    ----------
+    without
+        bool [n_sets, n_train]: the rows that each is not fitted on.
+    """
     train = assign_roles(tables.train, recipe, ingest, "train.csv")
     test = assign_roles(tables.test, recipe, ingest, "test.csv")
-    if recipe.scope == "all":
-        fitted_on = [pd.concat([train, test])]
-    else:
-        fitted_on = [train[repeat != fold] for repeat in fold_of_row for fold in np.unique(repeat)]
+    fitted_on = [pd.concat([train, test])] if recipe.scope == "all" else [train[~rows] for rows in without]
     matrices = []
     for rows in fitted_on:
         preprocessor = fit_preprocessor(rows, recipe)

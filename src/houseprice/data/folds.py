@@ -1,5 +1,7 @@
 """Which rows are validated together. Folds are data: an array, made once, shared by all experiments."""
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,3 +50,22 @@ def make_folds(n_rows: int, recipe: Folds) -> NDArray[np.int64]:
     for repeat in range(recipe.repeats):
         folds[repeat, rng.permutation(n_rows)] = in_order + repeat * recipe.k
     return folds
+
+
+def left_out(fold_of_row: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows the members of each fold are not fitted on: bool [n_folds, n_rows], the folds of all repeats.
+
+    >>> left_out(np.array([[0, 0, 1]]))
+    array([[ True,  True, False],
+           [False, False,  True]])
+    """
+    return np.stack([repeat == fold for repeat in fold_of_row for fold in np.unique(repeat)])
+
+
+def pairs_of_folds(k: int) -> list[tuple[int, int]]:
+    """The k (k - 1) / 2 pairs of folds that are left out together for a second level.
+
+    >>> pairs_of_folds(3)
+    [(0, 1), (0, 2), (1, 2)]
+    """
+    return list(combinations(range(k), 2))

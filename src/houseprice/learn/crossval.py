@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.data.features import FeatureSet, Matrix
+from houseprice.data.features import FeatureSet
+from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
@@ -103,8 +104,9 @@ def cross_validate(
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
     """
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
-    scales = fitted_scales(name, recipe, tables, target, fold_of_row)
-    folds = [scale.fold_data(features.of_fold(fold)) for fold, scale in enumerate(scales)]
+    scales = fitted_scales(name, recipe, tables, target, left_out(fold_of_row))
+    matrices = [features.of_fold(scale.fold) for scale in scales]
+    folds = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
         """A point of the learning curves; NaN where predictions are outside the metric's domain so early on."""
@@ -176,10 +178,10 @@ class FittedScale:
     centre: float
     spread: float
 
-    def fold_data(self, matrix: Matrix) -> FoldData:
+    def fold_data(self, X: NDArray[np.float32], X_test: NDArray[np.float32]) -> FoldData:
         """What the fold's members are fitted on and asked about."""
         y = ((self.y - self.centre) / self.spread).astype(np.float32)
-        return FoldData(self.fold, matrix.X, y, self.fit_rows, self.valid_rows, matrix.X_test)
+        return FoldData(self.fold, X, y, self.fit_rows, self.valid_rows, X_test)
 
     def mean_link(self, fitted: Sequence[Float], recipe: AnyRecipe, metric: Metric, name: str, rows: str) -> Float:
         """The mean of members' predictions on the link scale, each raised to the recipe's floor on the way.
@@ -215,16 +217,18 @@ def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Flo
 
 
 def fitted_scales(
-    name: str, recipe: AnyRecipe, tables: Tables, target: Float, fold_of_row: NDArray[np.int64]
+    name: str, recipe: AnyRecipe, tables: Tables, target: Float, without: NDArray[np.bool_]
 ) -> list[FittedScale]:
     """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone.
 
     Parameters
     ----------
-    name, recipe, tables, fold_of_row
+    name, recipe, tables
         See `cross_validate`.
     target
         float64 [n_train], link scale.
+    without
+        bool [n_folds, n_train]: the rows that each fold leaves out (`houseprice.data.folds.left_out`).
 
     Raises
     ------
@@ -234,16 +238,15 @@ def fitted_scales(
     excluded = _excluded(name, recipe, tables)
     y = target if recipe.target_scale == "link" else tables.target.to_numpy(np.float64)
     scales = []
-    for repeat in fold_of_row:
-        for fold in np.unique(repeat).tolist():
-            fit_rows, valid_rows = np.flatnonzero((repeat != fold) & ~excluded), np.flatnonzero(repeat == fold)
-            if len(fit_rows) == 0:
-                raise ConfigError(
-                    f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."
-                )
-            known = y[fit_rows] if recipe.standardize_target else np.array([0.0])
-            spread = float(known.std()) or 1.0
-            scales.append(FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
+    for fold, rows in enumerate(without):
+        fit_rows, valid_rows = np.flatnonzero(~rows & ~excluded), np.flatnonzero(rows)
+        if len(fit_rows) == 0:
+            raise ConfigError(
+                f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."
+            )
+        known = y[fit_rows] if recipe.standardize_target else np.array([0.0])
+        spread = float(known.std()) or 1.0
+        scales.append(FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
     return scales
 
 

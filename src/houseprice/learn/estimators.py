@@ -155,7 +155,16 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
         raise TrainingError(
             f"{recipe.estimator} failed on fold {data.fold}, seed {seed}: {error}. Mend its params."
         ) from error
-    return _without_curves(data, seed, predictions[0], predictions[1], {})
+    return _without_curves(data, seed, predictions[0], predictions[1], _coefficients(estimator, data.X.shape[1]))
+
+
+def _coefficients(estimator: Any, n_columns: int) -> Weights:
+    """The layer that a linear estimator is, by its ``coef_`` and ``intercept_``; empty for any other."""
+    weight = getattr(estimator, "coef_", None)
+    if weight is None or np.size(weight) != n_columns:
+        return {}
+    bias = np.ravel(getattr(estimator, "intercept_", 0.0))[:1]
+    return {"layers.0.weight": np.reshape(weight, (1, -1)).astype(np.float32), "layers.0.bias": bias.astype(np.float32)}
 
 
 def _without_curves(

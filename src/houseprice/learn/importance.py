@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from houseprice.config import Features, Ingest, Linear
-from houseprice.data.features import FeatureSet, Matrix, assign_roles
+from houseprice.data.features import FeatureSet, assign_roles
+from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
@@ -113,7 +114,7 @@ def permutation_importance(
     MetricError
         If predictions for exchanged cells are outside the metric's domain.
     """
-    scales = fitted_scales(run.experiment, recipe, tables, run.target, run.fold_of_row)
+    scales = fitted_scales(run.experiment, recipe, tables, run.target, left_out(run.fold_of_row))
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
 
@@ -122,7 +123,7 @@ def permutation_importance(
         members = [member for member in run.members if member.fold == scale.fold]
         rows, donors = _circle(scale.fold, scale.valid_rows, n_donors, len(tables.train.columns))
         copies = assign_roles(_exchanged(tables.train, rows, donors), feature_recipe, ingest, "train.csv")
-        data = scale.fold_data(Matrix(matrix.X, matrix.preprocessor.transform(copies), matrix.preprocessor))
+        data = scale.fold_data(matrix.X, matrix.preprocessor.transform(copies))
         link = scale.mean_link(
             _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"
         )

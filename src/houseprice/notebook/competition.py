@@ -103,7 +103,7 @@ class Competition(Shown):
             rows.append((name, recipe.kind, recipe.features, recipe.folds, recipe.seeds, told))
         columns = ["experiment", "kind", "features", "folds", "seeds", "settings"]
         ensembles = [
-            f"{name}: {recipe.method} of {', '.join(recipe.runs)}" for name, recipe in self.config.ensembles.items()
+            f"{name}: {recipe.rule} of {', '.join(recipe.runs)}" for name, recipe in self.config.ensembles.items()
         ]
         frame = pd.DataFrame(rows, columns=columns).set_index("experiment")
         return Table(f"experiments of {self.config.name}", frame, tuple(f"Ensemble {text}." for text in ensembles))

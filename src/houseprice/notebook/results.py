@@ -252,7 +252,7 @@ class Run(Scored):
 
 
 class Ensemble(Scored):
-    """Weights over runs, found on out-of-fold predictions and scored by cross-fitting."""
+    """Runs weighted, or stacked, by their out-of-fold predictions and scored by cross-fitting."""
 
     def __init__(self, plan: Plan, name: str) -> None:
         super().__init__(plan, name, pipeline.summarize_ensemble(plan, name))
@@ -265,22 +265,34 @@ class Ensemble(Scored):
 
     @property
     def weights(self) -> "pd.Series":
-        """Of its runs."""
+        """Of its runs; NaN of a stack whose second level is not linear."""
         import pandas as pd
 
-        return pd.Series(self.summary["weights"], name="weight")
+        return pd.Series(self.summary["weights"], name="weight", dtype=float)
 
     def plot_weights(self) -> "go.Figure":
-        """One bar a run."""
-        import numpy as np
+        """One bar a run.
 
+        Raises
+        ------
+        ConfigError
+            If it has no weights: a stack whose second level is not linear.
+        """
+        from houseprice.errors import ConfigError
         from houseprice.report import figures
 
-        return figures.ensemble_weights(list(self.summary["weights"]), np.array(list(self.summary["weights"].values())))
+        weights = self.weights
+        if weights.isna().any():
+            raise ConfigError(f"ensemble {self.name!r} has no weights to draw: its second level is not linear")
+        return figures.ensemble_weights(list(weights.index), weights.to_numpy())
 
     def _shown(self) -> Table:
+        from houseprice.review import weight_text
+
         columns = {"naive": self.summary["naive_score"], "plain mean": self.summary["mean_score"]}
-        columns |= {f"weight of {run}": weight for run, weight in self.summary["weights"].items()}
+        columns |= {
+            f"weight of {run}": weight or weight_text(weight) for run, weight in self.summary["weights"].items()
+        }
         return self._table("ensemble", columns, ())
 
 

@@ -22,10 +22,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class EnsembleRun:
-    """A run of the entry: its weight, score and standard error."""
+    """A run of the entry: its weight, score and standard error. A second level that is not linear has no weights."""
 
     name: str
-    weight: float
+    weight: float | None
     score: float
     std_error: float
 

@@ -212,10 +212,10 @@ def residuals_by_column(
 
 
 def ensemble_weights(runs: Sequence[str], weights: Float) -> go.Figure:
-    """One bar a run; the weights are ≥ 0 and sum to 1, float64 [n_runs]."""
+    """One bar a run, float64 [n_runs]; weights sum to 1, but for a stack's, which may be below 0 too."""
     figure = _bars(runs, weights, "weight")
     figure.update_traces(texttemplate="%{x:.2f}", textposition="outside", cliponaxis=False)
-    figure.update_xaxes(range=[0, 1.2 * float(weights.max())])
+    figure.update_xaxes(range=[1.2 * min(0.0, float(weights.min())), 1.2 * max(0.0, float(weights.max()))])
     return figure
 
 

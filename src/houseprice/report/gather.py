@@ -77,7 +77,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     blend, tables = plan.summary(plan.blend(entry)), pipeline.tables(plan)
     if by is not None and by not in tables.train.columns:
         raise ConfigError(f"--by {by!r}: no such column; {nearest(by, list(map(str, tables.train.columns)))}")
-    importance = {run: pipeline.summarize_importance(plan, run) for run in blend["weights"]}
+    importance = {run: pipeline.summarize_importance(plan, run) for run in _shares(blend)}
     found = review(workspace.board, metric, len(tables.test))
     row = next(row for row in found.rows if row.kind == "entry" and row.fingerprint == plan.entry(entry).fingerprint)
     evidence = evidence_of(workspace.board, row)
@@ -89,7 +89,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     board = board_of(found, notes(found, decimals))
     columns = columns_of(tables)
     ledger = _ledger(workspace.board, len(tables.test))
-    important = _by_importance(importance, blend["weights"])
+    important = _by_importance(importance, _shares(blend))
     manifest = read_entry(path)[1]
     return Report(
         title=competition.title or competition.name,
@@ -162,6 +162,12 @@ def _entry(plan: Plan, entry: str, blend: Mapping[str, Any], manifest: Mapping[s
         facts=facts(manifest),
         manifest=json.dumps(manifest, indent=2, ensure_ascii=False),
     )
+
+
+def _shares(blend: Mapping[str, Any]) -> dict[str, float]:
+    """How much each run counts: its weight's size, but for runs without any; all alike where there are no weights."""
+    weights = blend["weights"]
+    return {run: abs(weight) for run, weight in weights.items() if weight} or dict.fromkeys(weights, 1.0)
 
 
 def _by_importance(importance: Mapping[str, _Ranking], weights: Mapping[str, float]) -> list[str]:
@@ -241,8 +247,10 @@ def _figures(
         "residuals": figures.residuals_by_price(
             predicted, evidence.oof - evidence.target, evidence.ids, target, bands=(bands[0], bands[1]), log=log
         ),
-        "weights": figures.ensemble_weights(list(blend["weights"]), np.array(list(blend["weights"].values()))),
     }
+    if None not in blend["weights"].values():
+        weights = np.array(list(blend["weights"].values()))
+        drawn["weights"] = figures.ensemble_weights(list(blend["weights"]), weights)
     for place, ranking in enumerate(importance.values()):
         top = ranking[:BARS_OF_IMPORTANCE]
         increase, error = (np.array([column[key] for column in top]) for key in ("increase", "std_error"))

@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from houseprice.report.columns import number
 from houseprice.report.contents import Report
+from houseprice.review import weight_text
 
 _SECTIONS = {
     "summary": "At a glance",
@@ -53,6 +54,7 @@ def render(report: Report) -> str:
         "percent": percent,
         "duration": duration,
         "natural": number,
+        "weight": weight_text,
     }
     return environment.get_template("report.html").render(
         report=report,

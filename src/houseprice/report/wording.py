@@ -15,9 +15,10 @@ from houseprice.report.standings import Board
 from houseprice.review import Review
 
 _METHODS = {
-    "mean": "the plain mean of its runs, so that nothing is learnt from the rows",
+    "mean": "weighted equally",
     "nnls": "weighted by non-negative least squares on out-of-fold predictions",
     "greedy": "weighted by greedy selection on out-of-fold predictions",
+    "shrunk": "weighted by non-negative least squares, drawn towards equal weights",
 }
 
 
@@ -69,15 +70,23 @@ def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
     """What an entry is, in a sentence."""
     if len(recipe.runs) == 1:
         return f"{name} is a single run."
-    naive = (
-        ""
-        if recipe.method == "mean"
-        else (
-            " Its score is cross-fitted: each fold is weighted by weights found on the others; the naive score, on the "
-            "rows that chose the weights, is too good."
+    of_runs = f"{name} has {len(recipe.runs)} runs"
+    if recipe.method == "stack":
+        columns = " and the feature columns" if recipe.original_columns else ""
+        return (
+            f"{of_runs}, stacked: {recipe.estimator} learns from their predictions{columns}. Its score is nested: "
+            "neither level has seen the rows that are scored; the naive score, on the rows that it was fitted on, is "
+            "too good."
         )
+    if recipe.rule == "mean":
+        return f"{of_runs}, weighted equally, so that nothing is learnt from the rows."
+    if recipe.select != "all":
+        chosen = sum(weight != 0 for weight in blend["weights"].values())
+        of_runs = f"{name} takes {chosen} of {len(recipe.runs)} candidate runs by the one-standard-error rule"
+    return (
+        f"{of_runs}, {_METHODS[recipe.method]}. Its score is cross-fitted: for each fold the rule is learnt on the "
+        "others; the naive score, on the rows that it was learnt on, is too good."
     )
-    return f"{name} has {len(recipe.runs)} runs, {_METHODS[recipe.method]}.{naive}"
 
 
 def ledger_lead(n_entries: int, finals: Sequence[str]) -> str:

@@ -1,0 +1,119 @@
+"""A second level over runs, fitted on what they predict, and scored on rows that neither level has seen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houseprice.compete.ensemble import Blend, matched, predictions_of, scored
+from houseprice.config import Ensemble, Features, Ingest, Sklearn
+from houseprice.data.features import features_without
+from houseprice.data.folds import left_out
+from houseprice.data.tables import Tables
+from houseprice.errors import TrainingError
+from houseprice.learn.crossval import FittedScale, Run, fitted_scales
+from houseprice.learn.estimators import fit_members
+from houseprice.learn.members import FoldData
+from houseprice.learn.nested import Nested
+from houseprice.metrics import Metric
+
+Float = NDArray[np.float64]
+
+
+def stack(
+    name: str,
+    recipe: Ensemble,
+    excluded: Sequence[str],
+    runs: Sequence[Run],
+    nested: Sequence[Nested],
+    tables: Tables,
+    feature_recipe: Features,
+    ingest: Ingest,
+    metric: Metric,
+    *,
+    threads: int = 1,
+) -> Blend:
+    """Fit an estimator on the runs' predictions, and score it by nested cross-validation.
+
+    Wolpert, "Stacked generalization", *Neural Networks* 5 (1992); Breiman, "Stacked regressions", *Machine Learning*
+    24 (1996). To score a fold of the first repeat, the estimator is fitted on the rows outside it, on predictions by
+    members that saw neither the fold nor the row that they predict (`houseprice.learn.nested`). So no score sees its
+    own rows even at second hand; with plain out-of-fold predictions, by members that have seen the fold, it would. For
+    the test rows the estimator is fitted on the out-of-fold predictions of all rows and applied to the runs' test
+    predictions.
+
+    Naive, nested and plain-mean score are of the same predictions, those by members of the first repeat. With several
+    repeats the runs' own scores are of the mean over all of them, which is better: compare a stack with its plain mean.
+
+    The estimator works on the link scale, where the target gets mean 0 and standard deviation 1 over the rows it is
+    fitted on. Predictions are carried to that same scale, so that coefficients are the runs' weights; feature columns
+    are as their preprocessor leaves them, fitted on the same rows as the estimator.
+
+    Parameters
+    ----------
+    name
+        The ensemble's, for messages.
+    recipe
+        ``estimator``, ``params`` and ``original_columns``.
+    excluded
+        Ids of rows that the estimator is not fitted on; they are validated like all others.
+    runs, nested
+        In the recipe's order, of the same folds. Rows are matched by id.
+    tables, feature_recipe, ingest
+        What the first run was fitted on; with ``original_columns`` its feature columns are made of them.
+    metric
+        Scores on the link scale.
+    threads
+        How many processor threads share the fits.
+
+    Raises
+    ------
+    DataError
+        If the runs are not of the same rows.
+    TrainingError
+        If the estimator can't be imported or fitted, or predicts something that is not finite.
+    """
+    first = runs[0]
+    oof, test = predictions_of(runs)  # [row, run]
+    without_fold = np.stack(
+        [matched(each.predictions, each.train_ids, first.train_ids, each.experiment) for each in nested], axis=1
+    )  # [row, run, fold]
+    folds = left_out(first.fold_of_row[:1])
+    of_repeat = without_fold[np.arange(len(oof)), :, first.fold_of_row[0]]  # [row, run], by members without its fold
+    levels = [*np.moveaxis(without_fold, 2, 0), of_repeat, oof]  # for each fold; for the naive score; for the test rows
+    without = np.vstack([folds, np.zeros_like(folds[:2])])
+    level = Sklearn(kind="sklearn", estimator=recipe.estimator, params=recipe.params, exclude_from_fit=tuple(excluded))
+    scales = fitted_scales(name, level, tables, first.target, without)
+    matrices = features_without(tables, feature_recipe, without, ingest) if recipe.original_columns else None
+
+    def data_of(scale: FittedScale, predictions: Float) -> FoldData:
+        X, X_test = (((link - scale.centre) / scale.spread).astype(np.float32) for link in (predictions, test))
+        if matrices is not None:
+            matrix = matrices.of_fold(scale.fold)
+            X, X_test = np.hstack([X, matrix.X]), np.hstack([X_test, matrix.X_test])
+        return scale.fold_data(X, X_test)
+
+    try:
+        *members, naive, final = fit_members(
+            level,
+            [data_of(scale, predictions) for scale, predictions in zip(scales, levels, strict=True)],
+            {},
+            device="cpu",
+            threads=threads,
+            memory=None,
+            checkpoints=None,
+            score=None,
+            on_progress=lambda done, total: None,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"ensemble {name!r}: {error}") from error
+    crossfitted = np.empty_like(first.target)
+    for scale, member in zip(scales, members, strict=False):
+        link = scale.mean_link([member.predictions], level, metric, name, "train.csv")
+        crossfitted[scale.valid_rows] = link[scale.valid_rows]
+    known = scales[-2].mean_link([naive.predictions], level, metric, name, "train.csv")
+    predicted = scales[-1].mean_link([final.test_predictions], level, metric, name, "test.csv")
+    weights = np.full(len(runs), np.nan)
+    if final.weights:
+        weights[:] = final.weights["layers.0.weight"][0, : len(runs)]
+    return scored(runs, weights, crossfitted, predicted, known, of_repeat.mean(axis=1), metric)

@@ -1,0 +1,114 @@
+"""First-level predictions for a second level that is scored without a leak: members fitted without two folds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from houseprice.config import Features, Ingest
+from houseprice.data.features import features_without
+from houseprice.data.folds import left_out, pairs_of_folds
+from houseprice.data.tables import Tables
+from houseprice.errors import TrainingError
+from houseprice.learn.crossval import Run, fitted_scales
+from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
+from houseprice.metrics import Metric
+
+
+@dataclass(frozen=True)
+class Nested:
+    """What an experiment predicts for each row without having seen it or the rows of a fold that is scored.
+
+    Attributes
+    ----------
+    experiment
+        Its name.
+    train_ids
+        The ids of the rows, as text.
+    predictions
+        float64 [n_train, k], link scale: column f is by members that were fitted without fold f of the first repeat
+        and, for rows outside f, also without the row's own fold.
+    n_members
+        How many were fitted for it, beyond the run's.
+    """
+
+    experiment: str
+    train_ids: tuple[str, ...]
+    predictions: NDArray[np.float64]
+    n_members: int
+
+
+def predict_nested(
+    recipe: AnyRecipe,
+    run: Run,
+    tables: Tables,
+    feature_recipe: Features,
+    ingest: Ingest,
+    metric: Metric,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    memory: int | None = None,
+    finished: Finished | None = None,
+    checkpoints: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Nested:
+    """Fit a run's experiment again without each pair of folds of the first repeat.
+
+    To score fold f, a second level is fitted on the other rows. What it is fitted on must not have seen f: so the
+    prediction of a row of another fold g is by members fitted without f and g, preprocessors and target scale
+    included. These serve both orders, so there are k (k - 1) / 2 of them for each seed. What is predicted for the
+    rows of f itself is by members without f, which the run has. (Wolpert, "Stacked generalization", *Neural Networks*
+    5 (1992), nested as in Varma & Simon, "Bias in error estimation when using cross-validation for model selection",
+    *BMC Bioinformatics* 7:91, 2006.)
+
+    Parameters
+    ----------
+    recipe, run
+        The experiment, and its result.
+    tables, feature_recipe, ingest, metric
+        What it was fitted on.
+    device, threads, memory, finished, checkpoints, on_progress
+        See `houseprice.learn.estimators.fit_members`; ``finished`` is by (pair, seed).
+
+    Raises
+    ------
+    TrainingError
+        If a member can't be fitted, or predicts something that is not finite.
+    ConfigError
+        If a pair of folds leaves nothing to fit.
+    """
+    folds = left_out(run.fold_of_row[:1])  # [fold, row]
+    pairs = pairs_of_folds(len(folds))
+    without = np.stack([folds[f] | folds[g] for f, g in pairs])  # [pair, row]
+    name = f"{run.experiment}, without two folds"
+    features = features_without(tables, feature_recipe, without, ingest)
+    scales = fitted_scales(name, recipe, tables, run.target, without)
+    matrices = [features.of_fold(scale.fold) for scale in scales]
+    try:
+        members = fit_members(
+            recipe,
+            [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)],
+            {} if finished is None else finished,
+            device=device,
+            threads=threads,
+            memory=memory,
+            checkpoints=checkpoints,
+            score=None,
+            on_progress=on_progress,
+        )
+    except TrainingError as error:
+        raise TrainingError(f"experiment {name!r}: {error}") from error
+    predictions = np.empty((len(run.target), len(folds)))
+    for scale in fitted_scales(run.experiment, recipe, tables, run.target, folds):
+        of_fold = [member.predictions for member in run.members if member.fold == scale.fold]
+        link = scale.mean_link(of_fold, recipe, metric, run.experiment, "train.csv")
+        predictions[scale.valid_rows, scale.fold] = link[scale.valid_rows]
+    for scale, (f, g) in zip(scales, pairs, strict=True):
+        of_pair = [member.predictions for member in members if member.fold == scale.fold]
+        link = scale.mean_link(of_pair, recipe, metric, name, "train.csv")
+        predictions[folds[g], f] = link[folds[g]]
+        predictions[folds[f], g] = link[folds[f]]
+    return Nested(run.experiment, run.train_ids, predictions, len(members))
