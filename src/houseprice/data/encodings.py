@@ -51,6 +51,16 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
 
     The target plays no part, so a group of one row tells nothing about its price.
 
+    Parameters
+    ----------
+    frame
+        The rows to learn from, [n_rows, n_columns], with their roles assigned: numbers float64, categories text.
+    column
+        The number: float64 [n_rows], gaps NaN. They don't count, and a group of nothing else is as one not seen.
+    recipe
+        The column of the groups, the statistic, and whether the deviation from it is meant; its ``columns`` are not
+        looked at.
+
     Raises
     ------
     ConfigError
