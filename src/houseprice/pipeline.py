@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from houseprice.artifacts import Stage
 from houseprice.compete import ledger
 from houseprice.config import Linear
-from houseprice.errors import SubmissionError
+from houseprice.errors import ConfigError, SubmissionError
 from houseprice.files import sha256_of
 from houseprice.machine import peak_memory_mb
 from houseprice.manifest import describe
@@ -88,7 +88,11 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
         from houseprice.data.folds import make_folds
 
         fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+        try:
+            return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+        except ConfigError as error:
+            file = plan.workspace.folder / "competition.toml"
+            raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
 
     def summarize(found: "FeatureSet") -> dict[str, Any]:
         return {"columns": found.n_columns}

@@ -67,9 +67,7 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
         If the column holds text.
     """
     if not is_numeric_dtype(frame[column]):
-        raise ConfigError(
-            f"features: groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers"
-        )
+        raise ConfigError(f"groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers")
     statistic = f"{recipe.statistic}({column})"
     value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
     return GroupColumn(

@@ -107,16 +107,12 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
         The file's name, for messages.
     """
     frame = frame.copy()
-    named = [
-        *recipe.number,
-        *recipe.category,
-        *recipe.drop,
-        *(c for group in recipe.ordinal for c in group.columns),
-    ]
-    for column in named:
+    named = [(role, column) for role in ("number", "category", "drop") for column in getattr(recipe, role)]
+    named += [("ordinal", column) for group in recipe.ordinal for column in group.columns]
+    for role, column in named:
         if column not in frame:
             raise ConfigError(
-                f"features: no column {column!r} in {name}, or it is empty or constant there; "
+                f"{role}: no column {column!r} in {name}, or it is empty or constant there; "
                 f"{nearest(column, list(frame.columns))}"
             )
     if recipe.none_is_missing:
@@ -293,7 +289,9 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     """
     ordinal = {column for group in recipe.ordinal for column in group.columns}
     known = list(frame.columns)
-    _check_known([column for group in recipe.groups for column in (group.by, *group.columns)], "groups", known)
+    _check_known(
+        [column for group in recipe.groups for column in (group.by, *group.columns)], "groups: no column", known
+    )
     groups = tuple(fit_group(frame, column, group) for group in recipe.groups for column in group.columns)
     frame, ungrouped = _with_groups(frame, groups), frame
     numbers = tuple(
@@ -302,7 +300,8 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     categories = tuple(
         _fit_category(frame[name], recipe) for name in frame.columns if not is_numeric_dtype(frame[name])
     )
-    _check_known([name for pair in recipe.interactions for name in pair], "interactions", [n.name for n in numbers])
+    in_pairs = [name for pair in recipe.interactions for name in pair]
+    _check_known(in_pairs, "interactions: no number", [number.name for number in numbers])
     everything = Preprocessor(numbers, categories, (), groups, recipe.interactions)
     output = everything._all_columns(ungrouped)
     kept = tuple(
@@ -317,10 +316,10 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     return replace(everything, columns=kept)
 
 
-def _check_known(names: Sequence[str], key: str, known: Sequence[str]) -> None:
+def _check_known(names: Sequence[str], complaint: str, known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ConfigError(f"features: {key}: no such column {name!r} here; {nearest(name, known)}")
+            raise ConfigError(f"{complaint} {name!r}; {nearest(name, known)}")
 
 
 def _is_sparse(values: NDArray[np.float64], least: int) -> bool:
