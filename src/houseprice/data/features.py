@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Features, Ingest
-from houseprice.data.encodings import GroupColumn, fit_edges, fit_group, piecewise_linear
+from houseprice.data.encodings import (
+    GroupColumn,
+    NormalScores,
+    fit_edges,
+    fit_group,
+    fit_normal_scores,
+    piecewise_linear,
+)
 from houseprice.data.expressions import derive
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
@@ -161,7 +168,7 @@ def _as_text(values: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """How one number is transformed: log(1 + x) where skewed, gaps filled, mean 0, standard deviation 1, drawn in.
+    """How one number is transformed: log(1 + x) where skewed, or normal scores; gaps filled, standardised, drawn in.
 
     With ``edges`` it is also encoded by the pieces of its range between them (`piecewise_linear`).
     """
@@ -174,6 +181,7 @@ class NumberColumn:
     clip: float | None
     indicator: bool
     edges: tuple[float, ...] = ()
+    normal_scores: NormalScores | None = None
 
     def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
         """Output columns, each [n_rows], with their names."""
@@ -181,6 +189,8 @@ class NumberColumn:
         gaps = np.isnan(numbers)
         if self.log1p:
             numbers = np.log1p(np.maximum(numbers, 0.0))
+        if self.normal_scores:
+            numbers = self.normal_scores.transform(numbers)
         numbers = np.where(gaps, self.fill, numbers)
         standardised = (numbers - self.mean) / self.std
         if self.clip is not None:
@@ -331,11 +341,13 @@ def _is_sparse(values: NDArray[np.float64], least: int) -> bool:
 def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
     known = values.dropna()
     with np.errstate(over="ignore", invalid="ignore"):
-        skewed = (
-            recipe.log1p_skew is not None and not is_ordinal and known.min() >= 0 and known.skew() > recipe.log1p_skew
-        )
+        least_skew = None if is_ordinal or recipe.normal_scores else recipe.log1p_skew
+        skewed = least_skew is not None and known.min() >= 0 and known.skew() > least_skew
         if skewed:
             known = np.log1p(known)
+        normal_scores = fit_normal_scores(known.to_numpy()) if recipe.normal_scores and len(known) else None
+        if normal_scores:
+            known = pd.Series(normal_scores.transform(known.to_numpy()))
         mean, std = float(known.mean()), float(known.std())
     if not len(known):
         mean, std = 0.0, 1.0
@@ -353,6 +365,7 @@ def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> Number
         clip=recipe.clip,
         indicator=recipe.missing_indicators and len(known) < len(values),
         edges=tuple(fit_edges(known.to_numpy(), pieces).tolist()) if pieces else (),
+        normal_scores=normal_scores,
     )
 
 
