@@ -344,6 +344,7 @@ def test_help_lists_the_commands() -> None:
         "submit",
         "leaderboard",
         "explain",
+        "ablate",
         "reproduce",
     ):
         assert name in done.stdout
