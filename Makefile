@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report explain reproduce bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate explain reproduce bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -49,6 +49,9 @@ leaderboard: setup  ## show all runs, ensembles and entries
 
 report: $(SOURCED)  ## write the entry's report, one HTML page (ENTRY=, SEEDS=)
 	$(HOUSEPRICE) report $(ON) $(ENTRY) $(WITH_SEEDS)
+
+ablate: $(SOURCED)  ## leave out the entry's parts one at a time: which earn their place (ENTRY=, SEEDS=)
+	$(HOUSEPRICE) ablate $(ON) $(ENTRY) $(WITH_SEEDS)
 
 explain: setup  ## say which stages would run, and why (ENTRY=)
 	$(HOUSEPRICE) explain $(ON) $(ENTRY)

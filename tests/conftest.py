@@ -1,15 +1,18 @@
 """Fixtures that tests share: a tiny competition in a folder of its own, and the real files of House Prices."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from competitions import COUNTED, submit, write_competition
 from houseprice.competition import load_competition
 from houseprice.config import Competition
 from houseprice.data.ingest import FILES
 from houseprice.data.tables import Tables, read_tables
+from spies import CountedTree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -93,6 +96,22 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too, with its bytes: equal before and after means untouched."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which `submit` has ended."""
+    root = tmp_path_factory.mktemp("original")
+    write_competition(root, toml=COUNTED)
+    submit(root)
+    return root
+
+
+@pytest.fixture
+def root(original: Path, tmp_path: Path) -> Path:
+    """A copy of that project to work on."""
+    CountedTree.fits.clear()
+    return Path(shutil.copytree(original, tmp_path / "project"))
 
 
 @pytest.fixture(scope="session")

@@ -249,16 +249,16 @@ RECIPE_FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("[ingest].normalize_text", "'Area'", "Take it out"),
     ),
     "exclude_ids": ('ingest.exclude_ids=["1"]', ("[ingest].exclude_ids", "train.csv: 1", "Take them out")),
-    "number": ('features.default.number=["Romos"]', ("features", "'Romos' in train.csv", "did you mean 'Rooms'")),
-    "category": ('features.default.category=["Romos"]', ("features", "'Romos'", "did you mean 'Rooms'")),
-    "drop": ('features.default.drop=["Romos"]', ("features", "'Romos'", "did you mean 'Rooms'")),
+    "number": ('features.default.number=["Romos"]', ("number: no column 'Romos' in train.csv", "did you mean 'Rooms'")),
+    "category": ('features.default.category=["Romos"]', ("category: no column 'Romos'", "did you mean 'Rooms'")),
+    "drop": ('features.default.drop=["Romos"]', ("drop: no column 'Romos'", "did you mean 'Rooms'")),
     "number of text": (
         'features.default.number=["Street"]',
         ("train.csv", "'Street' has the role number", "'Pave'", "ids 001", "change the role"),
     ),
     "ordinal": (
         'features.default.ordinal=[{columns=["Streat"], order=["Pave", "Grvl"]}]',
-        ("features", "'Streat'", "did you mean 'Street'"),
+        ("ordinal: no column 'Streat'", "did you mean 'Street'"),
     ),
     "ordinal label": (
         'features.default.ordinal=[{columns=["Street"], order=["Pave", "Sand"]}]',

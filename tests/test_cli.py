@@ -217,6 +217,10 @@ def test_ingest_says_where_the_files_come_from(root: Path, tmp_path: Path) -> No
         (("ensemble", "blnd"), r"did you mean 'blend'\?"),
         (("explain", "blnd"), r"did you mean 'blend'\?"),
         (("train", "--set", "mlp.weigth_decay=0.1"), r"unknown key 'weigth_decay'; did you mean 'weight_decay'\?"),
+        (
+            ("features", "--set", 'features.default.groups=[{by="Twon", columns=["Ground"]}]'),
+            r"data/tiny/competition\.toml: features\.default: groups: no column 'Twon'; did you mean 'Town'\?",
+        ),
         (("train", "--set", "mpl.epochs=3"), r"--set mpl\.epochs=3: unknown name 'mpl'; did you mean 'mlp'\?"),
         (("train", "--set", "mlp.epochs"), r"--set mlp\.epochs: write key=value"),
         (("train", "--set", "mlp.epochs=-3"), r"experiments\.mlp\.epochs: .*greater than or equal to 1 \(it is -3\)"),
@@ -352,6 +356,7 @@ def test_help_lists_the_commands() -> None:
         "submit",
         "leaderboard",
         "explain",
+        "ablate",
         "reproduce",
     ):
         assert name in done.stdout

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from conftest import LoadTiny
 from houseprice.config import Competition, Features, Ingest, Ordinal
@@ -99,12 +100,13 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.parametrize("normal_scores", [False, True])
 @pytest.mark.parametrize("which", ["validation", "test"])
 def test_a_fold_learns_nothing_from_validation_or_test_rows(
-    which: str, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+    which: str, normal_scores: bool, tiny_files: dict[str, bytes], load_tiny: LoadTiny
 ) -> None:
     """Whatever stands in those rows, the matrix of all other rows is the same to the bit."""
-    recipe = Features.model_validate(EVERYTHING)
+    recipe = Features.model_validate(EVERYTHING | {"normal_scores": normal_scores})
     competition = load_tiny()
     tables = read_tables(tiny_files, competition)
     folds = make_folds(24, competition.folds["main"])
@@ -183,6 +185,41 @@ def test_a_skewed_number_becomes_its_log_and_others_stay() -> None:
     logs: list[object] = [float(np.log1p(x)) for x in (0.0, 1.0, 1.0, 2.0, 3.0, 1000.0)]
     plain = build({**columns, "Skewed": logs}, scope="all").of_fold(0)
     np.testing.assert_array_equal(with_log.X, plain.X)
+
+
+def test_normal_scores_are_those_of_mean_ranks_then_standardised() -> None:
+    frame = pd.DataFrame({"Area": [5.0, 1.0, NAN, 1.0, 1e9, 7.0]})
+    scores = ndtri(np.array([3, 1.5, NAN, 1.5, 5, 4]) / 6)  # ranks among the five known
+    standardised = (scores - np.nanmean(scores)) / np.nanstd(scores, ddof=1)
+    fitted = fit_preprocessor(frame, Features(normal_scores=True))
+    np.testing.assert_allclose(fitted.transform(frame)[:, 0], np.nan_to_num(standardised), rtol=1e-6, atol=1e-7)
+    others = fitted.transform(pd.DataFrame({"Area": [6.0, -1e9, 1e12, NAN]}))[:, 0]
+    between = (standardised[0] + standardised[5]) / 2
+    np.testing.assert_allclose(others, [between, standardised[1], standardised[4], 0], rtol=1e-6, atol=1e-7)
+
+
+def test_normal_scores_of_a_logarithm_are_those_of_the_number() -> None:
+    skewed: dict[str, list[object]] = {"Skewed": [0.0, 1.0, 1.0, 2.0, 3.0, 1000.0]}
+    plain = build(skewed, scope="all", normal_scores=True)
+    logged = build(skewed, scope="all", normal_scores=True, log1p_skew=1.0)
+    np.testing.assert_array_equal(plain.of_fold(0).X, logged.of_fold(0).X)
+
+
+def test_normal_scores_know_no_scale_and_leave_gaps_and_constants_in_the_middle() -> None:
+    areas = [3.0, 1.0, 8.0, 2.0, 9.0, NAN]
+    columns: dict[str, list[object]] = {
+        "Area": [*areas],
+        "Exp": [*np.exp(areas)],
+        "Same": [4.0] * 6,
+        "Empty": [NAN] * 6,
+    }
+    matrix = build(
+        columns, scope="all", normal_scores=True, drop_constant=False, missing_indicators=True, clip=3.0, pieces=2
+    ).of_fold(0)
+    assert column(matrix, "Area") == column(matrix, "Exp")
+    assert column(matrix, "Area[1]") == column(matrix, "Exp[1]")
+    assert column(matrix, "Area_missing") == [0, 0, 0, 0, 0, 1]
+    assert set(column(matrix, "Same") + column(matrix, "Empty")) == {0}
 
 
 def test_clipping_is_smooth_and_bounded() -> None:
@@ -361,9 +398,9 @@ def test_indicators_of_too_few_rows_are_pruned_and_numbers_stay() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ({"groups": ({"by": "Twon", "columns": ("Area",)},)}, "groups: no such column 'Twon'.*did you mean 'Town'"),
+        ({"groups": ({"by": "Twon", "columns": ("Area",)},)}, "groups: no column 'Twon'; did you mean 'Town'"),
         ({"groups": ({"by": "Town", "columns": ("Town",)},)}, "'Town' holds text, which has no median"),
-        ({"interactions": (("Area", "Town"),)}, "interactions: no such column 'Town' here"),
+        ({"interactions": (("Area", "Town"),)}, "interactions: no number 'Town'; known: Area"),
     ],
 )
 def test_recipes_that_name_what_is_not_there_are_refused(recipe: dict[str, Any], message: str) -> None:

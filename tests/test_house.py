@@ -27,7 +27,10 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
     {"learn.importance", "learn.nested", "sketch"},
-    {"compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"},
+    {
+        *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
+        "compete.parts",
+    },
     {"compete.leaderboard", "compete.stacking"},
     {"compete.ledger"},
     {"artifacts"},
@@ -35,6 +38,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"manifest", "recording"},
     {"pipeline"},
     {"handing_in", "review"},
+    {"ablation"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
     {"report.panels", "report.groups"},
@@ -47,7 +51,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_board"},
+    {"cli_ablate", "cli_board"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

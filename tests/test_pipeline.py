@@ -29,22 +29,6 @@ from houseprice.plan import open_workspace
 from spies import CountedTree
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which `submit` has ended."""
-    root = tmp_path_factory.mktemp("original")
-    write_competition(root, toml=COUNTED)
-    submit(root)
-    return root
-
-
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    """A copy of that project to work on."""
-    CountedTree.fits.clear()
-    return Path(shutil.copytree(original, tmp_path / "project"))
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A project with raw files and nothing else."""

@@ -1,7 +1,6 @@
 """What stages tell the leaderboard: rows whose evidence has their score, recorded anew where it is missing."""
 
 import json
-import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -28,13 +27,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_competition(root, toml=REPEATED)
     submit(root)
     return root
-
-
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    """A copy of that project to work on."""
-    CountedTree.fits.clear()
-    return Path(shutil.copytree(original, tmp_path / "project"))
 
 
 def board_of(root: Path) -> Path:

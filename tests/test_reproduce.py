@@ -15,7 +15,6 @@ from competitions import (
     files_no_larger_than,
     open_plan,
     submit,
-    write_competition,
     write_files,
 )
 from houseprice import pipeline
@@ -24,22 +23,6 @@ from houseprice.errors import HousePriceError, StorageError
 from houseprice.plan import open_workspace
 from houseprice.reproduction import reproduce
 from spies import CountedTree
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which `submit` has ended."""
-    root = tmp_path_factory.mktemp("original")
-    write_competition(root, toml=COUNTED)
-    submit(root)
-    return root
-
-
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    """A copy of that project to work on."""
-    CountedTree.fits.clear()
-    return Path(shutil.copytree(original, tmp_path / "project"))
 
 
 def read_manifest(root: Path, name: str = "blend") -> dict[str, Any]:

@@ -243,6 +243,16 @@ def test_equal_predictions_are_one(losses: Float, folds: NDArray[np.int64]) -> N
     assert luck_of_best(names(5), repeated, RMSE).experiments == 4
 
 
+def test_against_one_alone_the_others_are_no_part_of_the_correction(losses: Float, folds: NDArray[np.int64]) -> None:
+    every = compare_all(names(4), losses, [folds] * 4, RMSE)
+    found = compare_all(names(4), losses, [folds] * 4, RMSE, against="experiment 2")
+    assert set(found) == {pair for pair in every if "experiment 2" in pair}
+    others = [found[name, "experiment 2"] for name in names(4) if name != "experiment 2"]
+    assert [each.p_rows for each in others] == [every[each.first, each.second].p_rows for each in others]
+    assert [each.p_adjusted for each in others] == adjusted([max(each.p_rows, each.p_folds or 0) for each in others])
+    assert found["experiment 2", "experiment 0"] == found["experiment 0", "experiment 2"].reversed
+
+
 def test_p_values_are_corrected_as_scipy_does() -> None:
     from scipy import stats
 

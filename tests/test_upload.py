@@ -35,12 +35,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    """A copy of that project to work on."""
-    return Path(shutil.copytree(original, tmp_path / "project"))
-
-
-@pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     """The server, which the client takes for kaggle.com; nobody waits for what is pending."""
     monkeypatch.setattr(upload, "PATIENCE_SECONDS", 0.0)

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from houseprice.files import sha256_of, storing, write_atomically
+from houseprice.machine import peak_memory_mb
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
@@ -187,7 +189,7 @@ class ArtifactStore:
     folder
         Where they lie; made when the first is stored.
     say
-        Told about artifacts that are corrupt.
+        Told about artifacts that are corrupt, and about stages that were computed.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
@@ -226,6 +228,38 @@ class ArtifactStore:
             shutil.rmtree(place, ignore_errors=True)
             return None
         return joblib.load(io.BytesIO(data))
+
+    def cached(
+        self,
+        stage: Stage,
+        compute: Callable[..., Any],
+        summarize: Callable[[Any], Mapping[str, Any]],
+        inputs: Callable[[], tuple[Any, ...]] = tuple,
+    ) -> Any:
+        """The stage's value: from a sound artifact, else computed from its inputs, stored and told of.
+
+        Parameters
+        ----------
+        stage
+            What is asked for.
+        compute
+            Makes the value of the inputs.
+        summarize
+            What the record says of it, beside ``seconds`` and ``peak_memory_mb``: JSON values.
+        inputs
+            Brings the inputs, if they are needed; the time that it takes is not the stage's.
+        """
+        value = self.load(stage)
+        if value is not None:
+            return value
+        arguments = inputs()
+        start = time.perf_counter()
+        value = compute(*arguments)
+        seconds = time.perf_counter() - start
+        summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+        self.save(stage, value, summary, time.time_ns())
+        self.say(f"{stage.slot}: done in {seconds:.1f} s")
+        return value
 
     def save(self, stage: Stage, value: Any, summary: Mapping[str, Any], order: int) -> Record:
         """Store a stage's value: written beside its place, flushed, then renamed into it.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from houseprice import cli_board
+from houseprice import cli_ablate, cli_board
 from houseprice.cli_options import (
     NAME,
     ROOT,
@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_board.app)
+app.add_typer(cli_ablate.app)
 
 
 @app.command()

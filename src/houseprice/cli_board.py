@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from houseprice.cli_options import NAME, ROOT, Json, Name, Root, make_plan, open_workspace
+from houseprice.console import NO_VALUE
 from houseprice.errors import LeaderboardError, nearest
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 KINDS = ("run", "ensemble", "entry")
-NO_VALUE = "–"
 
 
 def _known_kind(kind: str | None) -> str | None:

@@ -133,6 +133,10 @@ class Group(Table):
     deviation: bool = True
     """Whether a row's own number less the group's is meant, instead of the group's."""
 
+    def name_of(self, column: str) -> str:
+        """The new column: ``median(GrLivArea) by Neighborhood``, with ``GrLivArea - `` before it as a deviation."""
+        return f"{column} - " * self.deviation + f"{self.statistic}({column}) by {self.by}"
+
 
 class Features(Table):
     """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
@@ -156,6 +160,9 @@ class Features(Table):
     impute: Literal["mean", "median"] = "mean"
     log1p_skew: Positive | None = None
     """Numbers ≥ 0 whose skewness exceeds this are replaced by log(1 + x)."""
+    normal_scores: bool = False
+    """Whether numbers are replaced by the normal scores of their ranks (`houseprice.data.encodings.NormalScores`), a
+    quantile encoding. They are standardised then; ``log1p_skew`` does nothing, for a logarithm has the same ranks."""
     clip: Positive | None = None
     """Standardised numbers z are drawn in smoothly to z / √(1 + (z / clip)²), so that no row is farther than this."""
     pieces: Annotated[int, Field(ge=2)] | None = None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+NO_VALUE = "–"
+
 
 class ConsoleListener:
     """Tells a person on stderr: a progress bar on a terminal, a plain line every few seconds elsewhere."""
@@ -146,7 +148,7 @@ def _is_number(value: object) -> bool:
 
 def _cell(value: object) -> str:
     if value is None:
-        return "–"
+        return NO_VALUE
     if isinstance(value, bool):
         return "yes" if value else ""
     return f"{value:.5f}" if isinstance(value, float) else str(value)

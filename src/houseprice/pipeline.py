@@ -10,8 +10,7 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
 from houseprice.config import Linear
-from houseprice.errors import SubmissionError
+from houseprice.errors import ConfigError, SubmissionError
 from houseprice.files import sha256_of
-from houseprice.machine import peak_memory_mb
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe
 from houseprice.recording import is_recorded, record
@@ -73,44 +71,45 @@ def tables(plan: Plan) -> "Tables":
 
         return read_tables(read_raw(workspace.raw), workspace.competition)
 
-    found: Tables = _cached(plan, plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]})
+    found: Tables = workspace.store.cached(
+        plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
+    )
     return found
 
 
 def features(plan: Plan, experiment: str) -> "FeatureSet":
     """The matrices that an experiment is trained on."""
-    competition = plan.workspace.competition
-    recipe = competition.experiments[experiment]
-
-    def compute(frames: "Tables") -> "FeatureSet":
-        from houseprice.data.features import build_features
-        from houseprice.data.folds import make_folds
-
-        fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
 
     def summarize(found: "FeatureSet") -> dict[str, Any]:
         return {"columns": found.n_columns}
 
-    found: FeatureSet = _cached(plan, plan.features(experiment), compute, summarize, lambda: (tables(plan),))
+    stage = plan.features(experiment)
+    found: FeatureSet = plan.workspace.store.cached(
+        stage, lambda frames: build_features(plan, experiment, frames), summarize, lambda: (tables(plan),)
+    )
     return found
+
+
+def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet":
+    """The same, neither looked up nor stored."""
+    from houseprice.data.features import build_features
+    from houseprice.data.folds import make_folds
+
+    competition = plan.workspace.competition
+    recipe = competition.experiments[experiment]
+    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    try:
+        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+    except ConfigError as error:
+        file = plan.workspace.folder / "competition.toml"
+        raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
 
 
 def train(plan: Plan, experiment: str) -> "Run":
     """Cross-validate an experiment. Members that an interrupted run has finished are taken up, not fitted again."""
-    competition = plan.workspace.competition
-    recipe = competition.experiments[experiment]
+    workspace = plan.workspace
+    recipe = workspace.competition.experiments[experiment]
     stage = plan.run(experiment)
-
-    def compute(frames: "Tables", matrices: "FeatureSet") -> "Run":
-        from houseprice.data.folds import make_folds
-        from houseprice.learn.crossval import cross_validate
-        from houseprice.metrics import METRICS
-
-        fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-        metric = METRICS[competition.metric]
-        with _fitting(plan, stage) as options:
-            return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
 
     def summarize(run: "Run") -> dict[str, Any]:
         from houseprice.learn.curves import curves_of
@@ -124,8 +123,13 @@ def train(plan: Plan, experiment: str) -> "Run":
             "curves": curves and curves.to_json(),
         }
 
-    run: Run = _cached(plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment)))
-    plan.workspace.store.members_of(stage).remove()
+    run: Run = workspace.store.cached(
+        stage,
+        lambda frames, matrices: cross_validate(plan, stage, experiment, frames, matrices),
+        summarize,
+        lambda: (tables(plan), features(plan, experiment)),
+    )
+    workspace.store.members_of(stage).remove()
     record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
@@ -133,6 +137,19 @@ def train(plan: Plan, experiment: str) -> "Run":
         weights = {(member.fold, member.seed): member.weights for member in run.members}
         save_weights(_weights_path(plan, stage), recipe, weights)
     return run
+
+
+def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
+    """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
+    from houseprice.data.folds import make_folds
+    from houseprice.learn.crossval import cross_validate
+    from houseprice.metrics import METRICS
+
+    competition = plan.workspace.competition
+    recipe, metric = competition.experiments[experiment], METRICS[competition.metric]
+    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    with _fitting(plan, stage) as options:
+        return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
 
 
 @contextmanager
@@ -165,8 +182,7 @@ def nested(plan: Plan, experiment: str) -> "Nested":
         with _fitting(plan, stage) as options:
             return predict_nested(recipe, run, frames, features, competition.ingest, metric, **options)
 
-    found: Nested = _cached(
-        plan,
+    found: Nested = plan.workspace.store.cached(
         stage,
         compute,
         lambda value: {"members": value.n_members},
@@ -202,8 +218,8 @@ def importance(plan: Plan, experiment: str) -> "Importance":
     def summarize(found: "Importance") -> dict[str, Any]:
         return {"columns": found.ranking()}
 
-    found: Importance = _cached(
-        plan, stage, compute, summarize, lambda: (tables(plan), features(plan, experiment), train(plan, experiment))
+    found: Importance = workspace.store.cached(
+        stage, compute, summarize, lambda: (tables(plan), features(plan, experiment), train(plan, experiment))
     )
     return found
 
@@ -282,7 +298,7 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
             },
         }
 
-    found: Blend = _cached(plan, stage, compute, summarize, inputs)
+    found: Blend = plan.workspace.store.cached(stage, compute, summarize, inputs)
     if entry in competition.ensembles:
         record(plan, stage, "ensemble", entry, found, plan.summary(stage))
     return found
@@ -363,7 +379,9 @@ def submission(plan: Plan, entry: str) -> bytes:
     def summarize(data: bytes) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(data).hexdigest()}
 
-    data: bytes = _cached(plan, plan.entry(entry), compute, summarize, lambda: (tables(plan), ensemble(plan, entry)))
+    data: bytes = plan.workspace.store.cached(
+        plan.entry(entry), compute, summarize, lambda: (tables(plan), ensemble(plan, entry))
+    )
     return data
 
 
@@ -402,32 +420,6 @@ def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     if not any(reasons.values()) and not _stands(plan, entry, path):
         reasons[plan.entry(entry).slot] = [f"{path} is not there, or is not what this stage wrote"]
     return [{"stage": slot, "runs": bool(why), "reasons": why} for slot, why in reasons.items()]
-
-
-def _cached(
-    plan: Plan,
-    stage: Stage,
-    compute: Callable[..., Any],
-    summarize: Callable[[Any], dict[str, Any]],
-    inputs: Callable[[], tuple[Any, ...]] = tuple,
-) -> Any:
-    """The stage's value: from a sound artifact, else computed from its inputs, stored and logged."""
-    store = plan.workspace.store
-    value = store.load(stage)
-    if value is not None:
-        return value
-    arguments = inputs()
-    start = time.perf_counter()
-    value = compute(*arguments)
-    seconds = time.perf_counter() - start
-    store.save(
-        stage,
-        value,
-        {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()},
-        time.time_ns(),
-    )
-    plan.workspace.listener.say(f"{stage.slot}: done in {seconds:.1f} s")
-    return value
 
 
 def _scores(result: "Run | Blend") -> dict[str, Any]:

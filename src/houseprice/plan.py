@@ -219,6 +219,11 @@ class Plan:
         inputs = {"features": self.features(experiment).fingerprint}
         return Stage(f"train/{experiment}", inputs, config, ("houseprice.learn.crossval",), packages)
 
+    def trial(self, experiment: str) -> Stage:
+        """The run of an experiment without its members, which `houseprice.ablation` keeps for the comparison alone."""
+        inputs = {"run": self.run(experiment).fingerprint}
+        return Stage(f"ablation/train/{experiment}", inputs, {}, ())
+
     def importance(self, experiment: str) -> Stage:
         """How much an experiment needs each column; what it depends on, the run depends on too."""
         inputs = {"run": self.run(experiment).fingerprint}

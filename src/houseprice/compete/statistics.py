@@ -105,6 +105,7 @@ def compare_all(
     folds: Sequence[NDArray[np.int64]],
     metric: Metric,
     *,
+    against: str | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[tuple[str, str], Comparison]:
@@ -130,13 +131,16 @@ def compare_all(
         For every experiment int64 [n_repeats, n_rows]: the folds that its predictions come from.
     metric
         Makes scores of mean losses.
+    against
+        The one experiment with which all others are compared, and they with no other; the correction is for these
+        pairs alone.
     resamples, seed
         Of the bootstrap.
 
     Returns
     -------
     dict
-        By (first, second), in both orders, for every two different experiments.
+        By (first, second), in both orders, for every two different experiments that are compared.
     """
     from scipy.special import stdtrit
 
@@ -150,7 +154,8 @@ def compare_all(
     half_width = float(stdtrit(len(losses) - 1, 1 - LEVEL / 2))
     of_repeats = _repeats(folds, group_of)
     scores_in = {content: _scores_in(repeat, distinct, metric) for content, (repeat, _) in of_repeats.items()}
-    pairs = list(combinations(range(len(columns)), 2))
+    hub = None if against is None else names.index(against)
+    pairs = [pair for pair in combinations(range(len(columns)), 2) if hub is None or group_of[hub] in pair]
     found: list[_Finding] = []
     for first, second in pairs:
         difference, spread = float(scores[first] - scores[second]), float(spreads[first, second])
@@ -164,6 +169,8 @@ def compare_all(
     of_groups = dict(zip(pairs, zip(found, corrected, strict=True), strict=True))
     comparisons = {}
     for one, other in combinations(range(len(names)), 2):
+        if hub not in (None, one, other):
+            continue
         first, second = sorted((one, other), key=lambda position: group_of[position])
         if group_of[first] == group_of[second]:
             finding, p_adjusted = _SAME, 1.0

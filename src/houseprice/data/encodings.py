@@ -1,4 +1,4 @@
-"""Encodings that learn from training rows: statistics of groups, pieces of a number's range."""
+"""Encodings that learn from training rows: statistics of groups, normal scores, pieces of a number's range."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class GroupColumn:
     Attributes
     ----------
     name
-        ``median(GrLivArea) by Neighborhood`` or ``GrLivArea - median(GrLivArea) by Neighborhood``.
+        See `houseprice.config.Group.name_of`.
     column, by
         The number, and the column whose values are the groups.
     value_of
@@ -51,25 +51,75 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
 
     The target plays no part, so a group of one row tells nothing about its price.
 
+    Parameters
+    ----------
+    frame
+        The rows to learn from, [n_rows, n_columns], with their roles assigned: numbers float64, categories text.
+    column
+        The number: float64 [n_rows], gaps NaN. They don't count, and a group of nothing else is as one not seen.
+    recipe
+        The column of the groups, the statistic, and whether the deviation from it is meant; its ``columns`` are not
+        looked at.
+
     Raises
     ------
     ConfigError
         If the column holds text.
     """
     if not is_numeric_dtype(frame[column]):
-        raise ConfigError(
-            f"features: groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers"
-        )
-    statistic = f"{recipe.statistic}({column})"
+        raise ConfigError(f"groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers")
     value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
     return GroupColumn(
-        name=f"{column} - {statistic} by {recipe.by}" if recipe.deviation else f"{statistic} by {recipe.by}",
+        name=recipe.name_of(column),
         column=column,
         by=recipe.by,
         value_of=value_of,
         overall=float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0,
         deviation=recipe.deviation,
     )
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """The rank-based inverse normal transform: a number becomes the normal quantile of its rank among those fitted on.
+
+    Attributes
+    ----------
+    values
+        The distinct numbers that it was fitted on, ascending.
+    scores
+        Of each: Φ⁻¹(rank / (n + 1)), ranks from 1 to n, the mean rank for equal ones.
+    """
+
+    values: tuple[float, ...]
+    scores: tuple[float, ...]
+
+    def transform(self, values: Float) -> Float:
+        """Scores, float64 [n_rows]: linear between the fitted numbers, beyond them those of the outermost; gaps stay.
+
+        >>> fit_normal_scores(np.array([1.0, 2.0, 4.0])).transform(np.array([1.0, 3.0, 900.0, np.nan])).round(3)
+        array([-0.674,  0.337,  0.674,    nan])
+        """
+        return np.asarray(np.interp(values, self.values, self.scores))
+
+
+def fit_normal_scores(values: Float) -> NormalScores:
+    """Learn the normal scores of numbers' ranks.
+
+    van der Waerden, "Order tests for the two-sample problem and their power", *Indagationes Mathematicae* 14 (1952).
+    A number that many rows share, such as 0, is at the middle of their ranks. scikit-learn's ``QuantileTransformer``
+    has the least and the largest number at -5.2 and 5.2, however many rows share them, which is why it is not used.
+
+    Parameters
+    ----------
+    values
+        float64 [n_known ≥ 1], without gaps, in any order.
+    """
+    from scipy.special import ndtri
+
+    distinct, counts = np.unique(values, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    return NormalScores(tuple(distinct.tolist()), tuple(ndtri(ranks / (len(values) + 1)).tolist()))
 
 
 def fit_edges(values: Float, bins: int) -> Float:

@@ -86,6 +86,20 @@ def derive(frame: pd.DataFrame, expressions: Mapping[str, str]) -> pd.DataFrame:
     return pd.concat([frame, pd.DataFrame(new, index=frame.index)], axis=1)
 
 
+def columns_named(expression: str) -> set[str]:
+    """The columns that an expression names; nothing is computed.
+
+    >>> sorted(columns_named("log1p(1stFlrSF) * (`Lot Area` > 0) and Street == 'Pave'"))
+    ['1stFlrSF', 'Lot Area', 'Street']
+    """
+    return {name for token in _TOKEN.finditer(expression) if (name := _column_of(token))}
+
+
+def _column_of(token: re.Match[str]) -> str | None:
+    name: str | None = token["quoted"] or token["name"]
+    return None if name in _WORDS and not token["quoted"] else name
+
+
 class _Evaluation:
     """One expression at work: parsed, then computed node by node."""
 
@@ -119,8 +133,8 @@ class _Evaluation:
 
     def _placeholder(self, token: re.Match[str]) -> str:
         """Column names need not be Python's: each becomes a plain identifier before parsing."""
-        name = token["quoted"] or token["name"]
-        if name is None or (name in _WORDS and not token["quoted"]):
+        name = _column_of(token)
+        if name is None:
             return token[0]
         placeholder = f"column_{len(self.names)}"
         self.names[placeholder] = name

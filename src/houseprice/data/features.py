@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Features, Ingest
-from houseprice.data.encodings import GroupColumn, fit_edges, fit_group, piecewise_linear
+from houseprice.data.encodings import (
+    GroupColumn,
+    NormalScores,
+    fit_edges,
+    fit_group,
+    fit_normal_scores,
+    piecewise_linear,
+)
 from houseprice.data.expressions import derive
 from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
@@ -116,16 +123,12 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
         The file's name, for messages.
     """
     frame = frame.copy()
-    named = [
-        *recipe.number,
-        *recipe.category,
-        *recipe.drop,
-        *(c for group in recipe.ordinal for c in group.columns),
-    ]
-    for column in named:
+    named = [(role, column) for role in ("number", "category", "drop") for column in getattr(recipe, role)]
+    named += [("ordinal", column) for group in recipe.ordinal for column in group.columns]
+    for role, column in named:
         if column not in frame:
             raise ConfigError(
-                f"features: no column {column!r} in {name}, or it is empty or constant there; "
+                f"{role}: no column {column!r} in {name}, or it is empty or constant there; "
                 f"{nearest(column, list(frame.columns))}"
             )
     if recipe.none_is_missing:
@@ -174,7 +177,7 @@ def _as_text(values: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """How one number is transformed: log(1 + x) where skewed, gaps filled, mean 0, standard deviation 1, drawn in.
+    """How one number is transformed: log(1 + x) where skewed, or normal scores; gaps filled, standardised, drawn in.
 
     With ``edges`` it is also encoded by the pieces of its range between them (`piecewise_linear`).
     """
@@ -187,6 +190,7 @@ class NumberColumn:
     clip: float | None
     indicator: bool
     edges: tuple[float, ...] = ()
+    normal_scores: NormalScores | None = None
 
     def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
         """Output columns, each [n_rows], with their names."""
@@ -194,6 +198,8 @@ class NumberColumn:
         gaps = np.isnan(numbers)
         if self.log1p:
             numbers = np.log1p(np.maximum(numbers, 0.0))
+        if self.normal_scores:
+            numbers = self.normal_scores.transform(numbers)
         numbers = np.where(gaps, self.fill, numbers)
         standardised = (numbers - self.mean) / self.std
         if self.clip is not None:
@@ -302,7 +308,9 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     """
     ordinal = {column for group in recipe.ordinal for column in group.columns}
     known = list(frame.columns)
-    _check_known([column for group in recipe.groups for column in (group.by, *group.columns)], "groups", known)
+    _check_known(
+        [column for group in recipe.groups for column in (group.by, *group.columns)], "groups: no column", known
+    )
     groups = tuple(fit_group(frame, column, group) for group in recipe.groups for column in group.columns)
     frame, ungrouped = _with_groups(frame, groups), frame
     numbers = tuple(
@@ -311,7 +319,8 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     categories = tuple(
         _fit_category(frame[name], recipe) for name in frame.columns if not is_numeric_dtype(frame[name])
     )
-    _check_known([name for pair in recipe.interactions for name in pair], "interactions", [n.name for n in numbers])
+    in_pairs = [name for pair in recipe.interactions for name in pair]
+    _check_known(in_pairs, "interactions: no number", [number.name for number in numbers])
     everything = Preprocessor(numbers, categories, (), groups, recipe.interactions)
     output = everything._all_columns(ungrouped)
     kept = tuple(
@@ -326,10 +335,10 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features) -> Preprocessor:
     return replace(everything, columns=kept)
 
 
-def _check_known(names: Sequence[str], key: str, known: Sequence[str]) -> None:
+def _check_known(names: Sequence[str], complaint: str, known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ConfigError(f"features: {key}: no such column {name!r} here; {nearest(name, known)}")
+            raise ConfigError(f"{complaint} {name!r}; {nearest(name, known)}")
 
 
 def _is_sparse(values: NDArray[np.float64], least: int) -> bool:
@@ -341,11 +350,13 @@ def _is_sparse(values: NDArray[np.float64], least: int) -> bool:
 def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
     known = values.dropna()
     with np.errstate(over="ignore", invalid="ignore"):
-        skewed = (
-            recipe.log1p_skew is not None and not is_ordinal and known.min() >= 0 and known.skew() > recipe.log1p_skew
-        )
+        least_skew = None if is_ordinal or recipe.normal_scores else recipe.log1p_skew
+        skewed = least_skew is not None and known.min() >= 0 and known.skew() > least_skew
         if skewed:
             known = np.log1p(known)
+        normal_scores = fit_normal_scores(known.to_numpy()) if recipe.normal_scores and len(known) else None
+        if normal_scores:
+            known = pd.Series(normal_scores.transform(known.to_numpy()))
         mean, std = float(known.mean()), float(known.std())
     if not len(known):
         mean, std = 0.0, 1.0
@@ -363,6 +374,7 @@ def _fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> Number
         clip=recipe.clip,
         indicator=recipe.missing_indicators and len(known) < len(values),
         edges=tuple(fit_edges(known.to_numpy(), pieces).tolist()) if pieces else (),
+        normal_scores=normal_scores,
     )
 
 
