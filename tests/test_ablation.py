@@ -209,3 +209,4 @@ def test_parts_that_are_not_there_are_one_line(root: Path) -> None:
         root, "ablate", "--parts", "mlp.epoch"
     )
     assert "did you mean 'blend'?" in fail(root, "ablate", "blnd")
+    assert "'blend' is a stack" in fail(root, "ablate", "blend", "--set", "blend.method=stack")

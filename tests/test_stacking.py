@@ -102,16 +102,16 @@ def stacked(
 @pytest.mark.parametrize("original_columns", [False, True])
 def test_no_prediction_of_a_fold_knows_its_targets_even_at_second_hand(original_columns: bool) -> None:
     """Other targets for one fold leave what is predicted there as it was, to the bit; without nesting they don't."""
-    tables, features = houses(signal=1.0), Features()
+    tables, features, once = houses(signal=1.0), Features(), FOLDS.model_copy(update={"repeats": 1})
     mlp = MLP(kind="mlp", hidden=(4,), epochs=2, batch_size=8, dropout=0.2, seeds=2)
     recipes: dict[str, AnyRecipe] = {"nearest": MEMORISERS["euclidean"], "ridge": RIDGE, "mlp": mlp}
     target = tables.target.to_numpy()
-    before = first_level(tables, recipes, features)
+    before = first_level(tables, recipes, features, folds=once)
     fold_of_row = before[0][0].fold_of_row[0]
     for fold in range(FOLDS.k):
         inside = fold_of_row == fold
         changed = with_target(tables, np.where(inside, 3 - 5 * target, target))
-        after = first_level(changed, recipes, features)
+        after = first_level(changed, recipes, features, folds=once)
         one, other = (
             stacked(of, levels, features, original_columns=original_columns)
             for of, levels in ((tables, before), (changed, after))
@@ -123,6 +123,18 @@ def test_no_prediction_of_a_fold_knows_its_targets_even_at_second_hand(original_
             for of, (runs, _) in ((tables, before), (changed, after))
         )
         assert not np.array_equal(leaked.oof[inside], leaking.oof[inside])
+
+
+def test_with_repeats_no_prediction_knows_its_own_target() -> None:
+    tables = houses(signal=1.0)
+    target = tables.target.to_numpy()
+    recipes: dict[str, AnyRecipe] = {"nearest": MEMORISERS["euclidean"], "ridge": RIDGE}
+    before = stacked(tables, first_level(tables, recipes)).oof
+    for row in (0, 9, 31):
+        changed = with_target(tables, np.where(np.arange(len(target)) == row, -4 * target, target))
+        after = stacked(changed, first_level(changed, recipes)).oof
+        assert after[row] == before[row]
+        assert not np.array_equal(after, before)
 
 
 def test_on_noise_a_nested_stack_of_a_memoriser_knows_nothing_and_a_plain_one_seems_to() -> None:
@@ -178,7 +190,8 @@ def test_leaving_out_two_folds_is_leaving_out_both_as_one(recipe: AnyRecipe, fea
     (run,), (nested,) = first_level(tables, {"it": recipe}, features, "log_rmse")
     first = run.fold_of_row[0]
     for f in range(FOLDS.k):
-        for g in range(FOLDS.k):
+        np.testing.assert_array_equal(nested.predictions[first == f, f], run.oof[first == f])
+        for g in set(range(FOLDS.k)) - {f}:
             folds = np.where(first == g, f, first)[None]
             folds = np.searchsorted(np.unique(folds), folds)
             of_both = cross_validate(
@@ -196,13 +209,11 @@ def test_the_second_level_is_the_estimator_on_what_the_first_predicts() -> None:
     fitted = LinearRegression().fit(oof, result.target)
     np.testing.assert_allclose(result.weights, fitted.coef_, atol=1e-4)
     np.testing.assert_allclose(result.test, fitted.predict(test), atol=1e-4)
-    first = result.fold_of_row[0]
-    of_repeat = np.column_stack([each.predictions[np.arange(60), first] for each in nested])
-    naive = LinearRegression().fit(of_repeat, result.target).predict(of_repeat)
-    assert result.naive_score == pytest.approx(RMSE.score(result.target, naive), abs=1e-5)
-    assert result.mean_score == RMSE.score(result.target, of_repeat.mean(axis=1))
+    naive = RMSE.score(result.target, fitted.predict(oof))
+    assert result.naive_score == pytest.approx(naive, abs=1e-5)
+    assert result.mean_score == RMSE.score(result.target, oof.mean(axis=1))
     for fold in range(FOLDS.k):
-        inside = first == fold
+        inside = result.fold_of_row[0] == fold
         seen = np.column_stack([each.predictions[:, fold] for each in nested])
         expected = LinearRegression().fit(seen[~inside], result.target[~inside]).predict(seen[inside])
         np.testing.assert_allclose(result.oof[inside], expected, atol=1e-4)

@@ -13,7 +13,7 @@ from houseprice.artifacts import Stage
 from houseprice.compete.parts import Part, chosen_parts, parts_of
 from houseprice.compete.statistics import Comparison, compare_all
 from houseprice.config import Competition
-from houseprice.errors import ConfigError, DataError, TrainingError
+from houseprice.errors import ConfigError, DataError, TrainingError, listing
 from houseprice.metrics import METRICS
 from houseprice.plan import Plan, ensemble_recipe
 
@@ -108,10 +108,15 @@ def ablate(plan: Plan, entry: str, globs: Sequence[str] = (), deep: bool = False
     Raises
     ------
     ConfigError
-        If there is no such entry, or a pattern fits no part.
+        If there is no such entry, it is a stack, or a pattern fits no part.
     TrainingError
         If the whole entry can't be trained. A variant that can't be is an outcome.
     """
+    if runs := ensemble_recipe(plan.workspace.competition, entry).stacked:
+        raise ConfigError(
+            f"{entry!r} is a stack: without a part all its runs would be fitted without each pair of folds again. "
+            f"Ablate its experiments ({listing(runs)}), or an ensemble of them that is no stack."
+        )
     parts = chosen_parts(parts_of(plan.workspace.competition, entry, deep), globs)
     inputs = {_WHOLE: plan.blend(entry).fingerprint}
     inputs |= {f"without {p.name}": _on(plan, p.without).blend(entry).fingerprint for p in parts if p.without}

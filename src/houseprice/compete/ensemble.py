@@ -42,7 +42,7 @@ class Blend:
     naive_score
         The metric with ``weights``, or the second level, on the very rows that it was fitted on: too good.
     mean_score
-        The metric of the plain mean of the runs. A stack's three scores are of the first repeat's predictions alone.
+        The metric of the plain mean of the runs.
     """
 
     runs: tuple[str, ...]

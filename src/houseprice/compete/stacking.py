@@ -37,13 +37,10 @@ def stack(
 
     Wolpert, "Stacked generalization", *Neural Networks* 5 (1992); Breiman, "Stacked regressions", *Machine Learning*
     24 (1996). To score a fold of the first repeat, the estimator is fitted on the rows outside it, on predictions by
-    members that saw neither the fold nor the row that they predict (`houseprice.learn.nested`). So no score sees its
-    own rows even at second hand; with plain out-of-fold predictions, by members that have seen the fold, it would. For
-    the test rows the estimator is fitted on the out-of-fold predictions of all rows and applied to the runs' test
-    predictions.
-
-    Naive, nested and plain-mean score are of the same predictions, those by members of the first repeat. With several
-    repeats the runs' own scores are of the mean over all of them, which is better: compare a stack with its plain mean.
+    members that saw neither the fold nor the row that they predict (`houseprice.learn.nested`), and applied to the
+    runs' out-of-fold predictions of the fold. So no score sees its own row even at second hand; with plain out-of-fold
+    predictions, by members that have seen the fold, it would. For the test rows the estimator is fitted on the
+    out-of-fold predictions of all rows and applied to the runs' test predictions.
 
     The estimator works on the link scale, where the target gets mean 0 and standard deviation 1 over the rows it is
     fitted on. Predictions are carried to that same scale, so that coefficients are the runs' weights; feature columns
@@ -79,9 +76,8 @@ def stack(
         [matched(each.predictions, each.train_ids, first.train_ids, each.experiment) for each in nested], axis=1
     )  # [row, run, fold]
     folds = left_out(first.fold_of_row[:1])
-    of_repeat = without_fold[np.arange(len(oof)), :, first.fold_of_row[0]]  # [row, run], by members without its fold
-    levels = [*np.moveaxis(without_fold, 2, 0), of_repeat, oof]  # for each fold; for the naive score; for the test rows
-    without = np.vstack([folds, np.zeros_like(folds[:2])])
+    levels = [*np.moveaxis(without_fold, 2, 0), oof]  # for each fold; for the test rows
+    without = np.vstack([folds, np.zeros_like(folds[:1])])
     level = Sklearn(kind="sklearn", estimator=recipe.estimator, params=recipe.params, exclude_from_fit=tuple(excluded))
     scales = fitted_scales(name, level, tables, first.target, without)
     matrices = features_without(tables, feature_recipe, without, ingest) if recipe.original_columns else None
@@ -94,7 +90,7 @@ def stack(
         return scale.fold_data(X, X_test)
 
     try:
-        *members, naive, final = fit_members(
+        *members, final = fit_members(
             level,
             [data_of(scale, predictions) for scale, predictions in zip(scales, levels, strict=True)],
             {},
@@ -111,9 +107,9 @@ def stack(
     for scale, member in zip(scales, members, strict=False):
         link = scale.mean_link([member.predictions], level, metric, name, "train.csv")
         crossfitted[scale.valid_rows] = link[scale.valid_rows]
-    known = scales[-2].mean_link([naive.predictions], level, metric, name, "train.csv")
+    known = scales[-1].mean_link([final.predictions], level, metric, name, "train.csv")
     predicted = scales[-1].mean_link([final.test_predictions], level, metric, name, "test.csv")
     weights = np.full(len(runs), np.nan)
     if final.weights:
         weights[:] = final.weights["layers.0.weight"][0, : len(runs)]
-    return scored(runs, weights, crossfitted, predicted, known, of_repeat.mean(axis=1), metric)
+    return scored(runs, weights, crossfitted, predicted, known, oof.mean(axis=1), metric)

@@ -28,8 +28,8 @@ class Nested:
     train_ids
         The ids of the rows, as text.
     predictions
-        float64 [n_train, k], link scale: column f is by members that were fitted without fold f of the first repeat
-        and, for rows outside f, also without the row's own fold.
+        float64 [n_train, k], link scale. Column f is, for rows outside fold f of the first repeat, by members that
+        were fitted without f and without the row's own fold; for the rows of f it is the run's out-of-fold prediction.
     n_members
         How many were fitted for it, beyond the run's.
     """
@@ -59,10 +59,9 @@ def predict_nested(
 
     To score fold f, a second level is fitted on the other rows. What it is fitted on must not have seen f: so the
     prediction of a row of another fold g is by members fitted without f and g, preprocessors and target scale
-    included. These serve both orders, so there are k (k - 1) / 2 of them for each seed. What is predicted for the
-    rows of f itself is by members without f, which the run has. (Wolpert, "Stacked generalization", *Neural Networks*
-    5 (1992), nested as in Varma & Simon, "Bias in error estimation when using cross-validation for model selection",
-    *BMC Bioinformatics* 7:91, 2006.)
+    included. These serve both orders, so there are k (k - 1) / 2 of them for each seed. (Wolpert, "Stacked
+    generalization", *Neural Networks* 5 (1992), nested as in Varma & Simon, "Bias in error estimation when using
+    cross-validation for model selection", *BMC Bioinformatics* 7:91, 2006.)
 
     Parameters
     ----------
@@ -101,11 +100,7 @@ def predict_nested(
         )
     except TrainingError as error:
         raise TrainingError(f"experiment {name!r}: {error}") from error
-    predictions = np.empty((len(run.target), len(folds)))
-    for scale in fitted_scales(run.experiment, recipe, tables, run.target, folds):
-        of_fold = [member.predictions for member in run.members if member.fold == scale.fold]
-        link = scale.mean_link(of_fold, recipe, metric, run.experiment, "train.csv")
-        predictions[scale.valid_rows, scale.fold] = link[scale.valid_rows]
+    predictions = np.tile(run.oof[:, None], len(folds))  # of a fold's own rows
     for scale, (f, g) in zip(scales, pairs, strict=True):
         of_pair = [member.predictions for member in members if member.fold == scale.fold]
         link = scale.mean_link(of_pair, recipe, metric, name, "train.csv")
