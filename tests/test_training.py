@@ -111,6 +111,8 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
         net.train()
         order = streams.batch_rows(data.fit_rows)
         y = streams.noisy(Member(recipe, data, seed), data.y[order])
+        sizes = [min(recipe.batch_size, len(order) - first) for first in range(0, len(order), recipe.batch_size)]
+        shares, others = streams.mixed(recipe.mixup, sizes) if recipe.mixup else (None, None)
         masks = [
             plain_masks(streams, place, rate, steps, recipe.batch_size, width)
             for place, (rate, width) in enumerate(zip(rates, widths, strict=True))
@@ -121,6 +123,9 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
                 drop.mask = next(mask)
             target = torch.from_numpy(targets_of(recipe, y[rows]))
             inputs = data.X[order[rows]]
+            if shares is not None and others is not None:
+                inputs = (1 - shares[step]) * inputs + shares[step] * inputs[others[step]]
+                target = (1 - shares[step]) * target + shares[step] * target[others[step]]
             if recipe.input_noise:
                 noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
                 inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
@@ -149,6 +154,9 @@ OPTIMIZERS: list[dict[str, Any]] = [
 OTHERS: list[dict[str, Any]] = [
     {"input_dropout": 0.3, "dropout": (0.0, 0.5)},
     {"input_noise": 0.3, "input_dropout": 0.1},
+    {"mixup": 0.4, "input_noise": 0.1},
+    {"mixup": 1.0, "loss": "binary_cross_entropy", "label_noise": 0.1},
+    {"mixup": 0.2, "loss": "cross_entropy", "classes": 3},
     {"skip": True},
     {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
@@ -222,13 +230,14 @@ def test_schedules_are_torchs() -> None:
 
 
 def company() -> list[Member]:
-    """24 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
+    """30 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
     folds = [fold(0, 70, 7), fold(1, 71, 9), fold(2, 75, 7)]
     settings: list[dict[str, Any]] = [
         {},
         {"learning_rate": 0.01, "weight_decay": 0.1},
         {"dropout": 0.0, "l1": 0.01},
         {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2, "input_noise": 0.1},
+        {"mixup": 0.3},
     ]
     return [Member(mlp(skip=True, **one), data, seed) for data in folds for one in settings for seed in (0, 5)]
 
@@ -238,7 +247,7 @@ def together() -> list[FittedMember]:
     return fit(company())
 
 
-@pytest.mark.parametrize("position", [0, 3, 5, 6, 12, 23])
+@pytest.mark.parametrize("position", [0, 3, 5, 8, 16, 29])
 def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], position: int) -> None:
     assert_close(fit([company()[position]])[0], together[position])
 
@@ -426,6 +435,7 @@ def test_absent_devices_and_unfit_data_are_named() -> None:
         {"learning_rate": 0},
         {"quantile": 1.0},
         {"input_dropout": 1.0},
+        {"mixup": -0.1},
         {"dropout": (0.1, 0.2, 0.3)},
         {"warmup_epochs": 20},
         {"loss": "binary_cross_entropy", "classes": 3},
@@ -479,6 +489,7 @@ class Interruption:
         {"weight_decay": 0.01, "input_dropout": 0.1, "label_noise": 0.1, "schedule": "cosine"},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.02, "ema": 0.9},
         {"patience": 8, "activation": "prelu", "learning_rate": 0.01},
+        {"mixup": 0.3},
     ],
     ids=str,
 )

@@ -220,6 +220,10 @@ class Linear(Experiment):
     """Share of the inputs that are dropped at each step (D2L §5.6)."""
     input_noise: NonNegative = 0.0
     """Standard deviation of the normal noise added to the inputs at each step (Bishop 1995; D2L §5.6)."""
+    mixup: NonNegative = 0.0
+    """Each step, a member's rows and targets are mixed with those of other rows of the batch, in shares λ and 1 - λ,
+    λ ~ Beta(mixup, mixup) (Zhang, Cisse, Dauphin & Lopez-Paz 2018); 0: not. Targets are mixed after ``label_noise``,
+    inputs before ``input_noise`` and ``input_dropout``."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the learning rate changes (D2L §12.11)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
@@ -289,7 +293,10 @@ class MLP(Linear):
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
 
 
-PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "dropout")
+PER_MEMBER = (
+    *("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "mixup"),
+    "dropout",
+)
 """Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""
 
 

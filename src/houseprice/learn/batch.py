@@ -139,6 +139,7 @@ class Batch:
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
+        self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
@@ -199,15 +200,16 @@ class Batch:
         last = int(left.max())  # rows of the last step; who has fewer is padded
         real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
         real = real[:, :, None].to(self.device)  # [member, row, 1]
+        mixing = self._draw_mixing(left.tolist()) if self.mixup else [None] * self.steps
         for first in range(0, self.steps, MASK_STEPS):
             steps = range(first, min(first + MASK_STEPS, self.steps))
             masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
             for step, *at_step in zip(steps, *masks, strict=True):
                 if step < self.steps - 1:
-                    self._step(step, order[step], targets[step], 1 / size, at_step)
+                    self._step(step, order[step], targets[step], 1 / size, at_step, mixing[step])
                 else:
                     short = [mask if mask is None else mask[:, :last] for mask in at_step]
-                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short)
+                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
 
     def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
@@ -224,6 +226,20 @@ class Batch:
             for values in (order, targets)
         ]
         return by_step[0].to(self.device).unbind(), by_step[1].to(self.device).unbind()
+
+    def _draw_mixing(self, left: Sequence[int]) -> Sequence[tuple[Tensor, Tensor] | None]:
+        """Draw whom each row is mixed with at each step, its place among [member · row], and that one's share
+        [member, 1, 1]. Of the last step a member has ``left`` rows; padding is left as it is.
+        """
+        whole = [self.recipe.batch_size] * (self.steps - 1)
+        others = [np.arange(len(left) * rows).reshape(len(left), rows) for rows in (*whole, max(left))]
+        shares = np.zeros((self.steps, len(left), 1, 1), np.float32)
+        for m, alpha in self.mixup.items():
+            shares[:, m, 0, 0], permutations = self.streams[m].mixed(alpha, [*whole, left[m]])
+            for other, permutation in zip(others, permutations, strict=True):
+                other[m, : len(permutation)] = other[m, permutation]
+        by_step = torch.from_numpy(shares).to(self.device).unbind()
+        return [(torch.from_numpy(other).to(self.device), share) for other, share in zip(others, by_step, strict=True)]
 
     def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
         """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None."""
@@ -248,11 +264,21 @@ class Batch:
         return self._masks[place]
 
     def _step(
-        self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
+        self,
+        step: int,
+        order: Tensor,
+        targets: Tensor,
+        weight: float | Tensor,
+        masks: list[Tensor | None],
+        mixing: tuple[Tensor, Tensor] | None,
     ) -> None:
         """One step of all members: order [member, row], targets [member, row, output]."""
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
+        if mixing is not None:
+            others, shares = mixing
+            inputs.lerp_(inputs.flatten(0, 1)[others], shares)
+            targets = targets.lerp(targets.flatten(0, 1)[others], shares)
         for m, scale in self.noise.items():
             shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))

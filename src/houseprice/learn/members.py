@@ -1,6 +1,6 @@
 """One member: what it is fitted on, which random streams are its own, and what became of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -138,6 +138,7 @@ class Streams:
     order: np.random.Generator
     label_noise: np.random.Generator
     input_noise: np.random.Generator
+    mixup: np.random.Generator
     dropout: tuple[np.random.Generator, ...]
     """For the input, then for each hidden layer."""
 
@@ -145,12 +146,12 @@ class Streams:
     def of(cls, member: Member, hidden_layers: int = 0) -> "Streams":
         """Start the streams of a member (SFC64: the fastest of numpy's, and bits are drawn in bulk)."""
         seed = [member.seed, member.data.fold]
-        streams = [
-            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
-            for purpose in range(6 + hidden_layers)
-        ]
-        initial, inner_split, order, label_noise, input_noise, *dropout = streams
-        return cls(initial, inner_split, order, label_noise, input_noise, tuple(dropout))
+        purposes = [(0,), (1,), (2,), (3,), (4,), (0, 1), *((5 + place,) for place in range(1 + hidden_layers))]
+        initial, inner_split, order, label_noise, input_noise, mixup, *dropout = (
+            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=purpose)))
+            for purpose in purposes
+        )
+        return cls(initial, inner_split, order, label_noise, input_noise, mixup, tuple(dropout))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""
@@ -166,6 +167,26 @@ class Streams:
             return np.where(anew, self.label_noise.integers(recipe.classes, size=len(y)), y).astype(np.float32)
         noise = self.label_noise.standard_normal(len(y), dtype=np.float32)
         return y + np.float32(recipe.label_noise) * noise
+
+    def mixed(self, alpha: float, sizes: Sequence[int]) -> tuple[NDArray[np.float32], list[NDArray[np.int64]]]:
+        """Draw who is mixed with whom in the batches of one epoch, and how much.
+
+        Parameters
+        ----------
+        alpha
+            The member's ``mixup``.
+        sizes
+            Rows of each batch, padding not counted.
+
+        Returns
+        -------
+        shares
+            [step], the part of the other row, 1 - λ.
+        others
+            For each step a permutation of the batch's rows, [row].
+        """
+        shares = 1 - self.mixup.beta(alpha, alpha, len(sizes))
+        return shares.astype(np.float32), [self.mixup.permutation(size) for size in sizes]
 
     def keep(self, place: int, rate: float, kept: NDArray[np.bool_]) -> None:
         """Draw which units stay, for some steps at once.
@@ -193,7 +214,8 @@ class Streams:
             stream.bit_generator.state = saved
 
     def _all(self) -> list[np.random.Generator]:
-        return [self.initial, self.inner_split, self.order, self.label_noise, self.input_noise, *self.dropout]
+        own = [self.initial, self.inner_split, self.order, self.label_noise, self.input_noise, self.mixup]
+        return [*own, *self.dropout]
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

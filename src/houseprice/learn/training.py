@@ -204,8 +204,8 @@ def _matrices(members: Sequence[Member], device: torch.device) -> dict[int, Tens
 
 
 _CACHE = 24 * 2**20
-"""Bytes of parameters, gradients and moments of a batch. More would leave the processor's caches between two steps; with
-fewer members a batch, the threads wait for each other's turn at the interpreter more often than they compute."""
+"""Bytes of parameters, gradients and moments of a batch. More would leave the processor's caches between two steps;
+with fewer members a batch, the threads wait for each other's turn at the interpreter more often than they compute."""
 
 
 _SHARE_OF_DEVICE = 0.8
