@@ -20,7 +20,7 @@ from houseprice.learn import batch, checkpoint, training
 from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
-from houseprice.learn.network import SKIP, Network, Sum, as_module, initial_weights
+from houseprice.learn.network import SKIP, Network, Sum, as_module
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -94,8 +94,9 @@ def plain_optimizer(recipe: MLP, net: nn.Sequential) -> torch.optim.Optimizer:
 
 def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     """Train one member with `torch.nn`, autograd and `torch.optim`, from the streams that the engine uses."""
-    streams = Streams.of(Member(recipe, data, seed), len(recipe.hidden))
-    start = as_module(recipe, initial_weights(recipe, data.X.shape[1], streams.initial))
+    member = Member(recipe, data, seed)
+    streams = Streams.of(member, len(recipe.hidden))
+    start = as_module(recipe, member.initial_weights(streams.initial))
     modules: list[nn.Module] = []
     for module in (start.terms[0] if isinstance(start, Sum) else start).children():
         modules += [module] if isinstance(module, nn.Linear) else [module, Dropout()]
@@ -110,7 +111,7 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     for _ in range(recipe.epochs):
         net.train()
         order = streams.batch_rows(data.fit_rows)
-        y = streams.noisy(Member(recipe, data, seed), data.y[order])
+        y = streams.noisy(member, data.y[order])
         sizes = [min(recipe.batch_size, len(order) - first) for first in range(0, len(order), recipe.batch_size)]
         shares, others = streams.mixed(recipe.mixup, sizes) if recipe.mixup else (None, None)
         masks = [
@@ -129,7 +130,7 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
             if recipe.input_noise:
                 noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
                 inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
-            objective = loss.rows(net(torch.from_numpy(inputs)), target).mean()
+            objective = loss.rows(net(torch.from_numpy(inputs * member.seen)), target).mean()
             objective = objective + recipe.l1 * sum(p.abs().sum() for p in net.parameters() if p.ndim == 2)
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]
@@ -157,6 +158,8 @@ OTHERS: list[dict[str, Any]] = [
     {"mixup": 0.4, "input_noise": 0.1},
     {"mixup": 1.0, "loss": "binary_cross_entropy", "label_noise": 0.1},
     {"mixup": 0.2, "loss": "cross_entropy", "classes": 3},
+    {"column_share": 0.5},
+    {"column_share": 0.3, "skip": True, "input_noise": 0.2, "input_dropout": 0.2, "mixup": 0.3, "weight_decay": 0.1},
     {"skip": True},
     {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
@@ -237,7 +240,7 @@ def company() -> list[Member]:
         {"learning_rate": 0.01, "weight_decay": 0.1},
         {"dropout": 0.0, "l1": 0.01},
         {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2, "input_noise": 0.1},
-        {"mixup": 0.3},
+        {"mixup": 0.3, "column_share": 0.5},
     ]
     return [Member(mlp(skip=True, **one), data, seed) for data in folds for one in settings for seed in (0, 5)]
 
@@ -393,6 +396,20 @@ def test_members_stop_each_on_its_own() -> None:
         assert_close(fit([member])[0], one)
 
 
+@pytest.mark.parametrize(("share", "seen"), [(0.5, 4), (0.3, 2), (0.01, 1), (1.0, 7)])
+def test_a_member_never_feels_the_columns_that_it_does_not_see(share: float, seen: int) -> None:
+    recipe = mlp(column_share=share, skip=True, input_noise=0.1, mixup=0.3, optimizer="adamw", l1=0.001)
+    data = fold()
+    members = [Member(recipe, data, seed) for seed in range(4)]
+    for member, one in zip(members, fit(members), strict=True):
+        assert member.seen.sum() == seen
+        for name in ("layers.0.weight", SKIP):
+            assert (one.weights[name].any(0) == member.seen).all()
+    assert len({member.seen.tobytes() for member in members}) > 1 or share == 1
+    changed = dataclasses.replace(data, X=np.where(members[0].seen, data.X, data.X + 100).astype(np.float32))
+    np.testing.assert_array_equal(fit(members[:1])[0].predictions, fit([Member(recipe, changed, 0)])[0].predictions)
+
+
 def test_losses_are_those_of_the_predictions() -> None:
     data = fold()
     fitted = train_members(mlp(curve_every=7), [data], [0])[0]
@@ -436,6 +453,7 @@ def test_absent_devices_and_unfit_data_are_named() -> None:
         {"quantile": 1.0},
         {"input_dropout": 1.0},
         {"mixup": -0.1},
+        {"column_share": 0.0},
         {"dropout": (0.1, 0.2, 0.3)},
         {"warmup_epochs": 20},
         {"loss": "binary_cross_entropy", "classes": 3},
@@ -489,7 +507,7 @@ class Interruption:
         {"weight_decay": 0.01, "input_dropout": 0.1, "label_noise": 0.1, "schedule": "cosine"},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.02, "ema": 0.9},
         {"patience": 8, "activation": "prelu", "learning_rate": 0.01},
-        {"mixup": 0.3},
+        {"mixup": 0.3, "column_share": 0.5},
     ],
     ids=str,
 )

@@ -224,6 +224,8 @@ class Linear(Experiment):
     """Each step, a member's rows and targets are mixed with those of other rows of the batch, in shares λ and 1 - λ,
     λ ~ Beta(mixup, mixup) (Zhang, Cisse, Dauphin & Lopez-Paz 2018); 0: not. Targets are mixed after ``label_noise``,
     inputs before ``input_noise`` and ``input_dropout``."""
+    column_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the columns that a member sees, at least one, drawn once for each member (random subspaces, Ho 1998)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the learning rate changes (D2L §12.11)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
@@ -294,7 +296,7 @@ class MLP(Linear):
 
 
 PER_MEMBER = (
-    *("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "mixup"),
+    *("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "mixup", "column_share"),
     "dropout",
 )
 """Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""

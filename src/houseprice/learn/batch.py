@@ -19,7 +19,6 @@ from houseprice.learn.network import (
     Parameters,
     has_skip,
     hidden_layers,
-    initial_weights,
     predict,
     weights_of,
 )
@@ -123,7 +122,7 @@ class Batch:
         )  # fmt: skip
         self.streams = [Streams.of(member, len(self.hidden)) for member in members]
         for m, streams in enumerate(self.streams):
-            self.network.load(m, initial_weights(recipe, self.columns[m], streams.initial))
+            self.network.load(m, members[m].initial_weights(streams.initial))
         self.optimizer = Optimizer([member.recipe for member in members], self.network)
         copies = {name: value.clone() for name, value in self.network.parameters.items()}
         self.averaged = copies if recipe.ema else self.network.parameters
@@ -140,6 +139,7 @@ class Batch:
         self.l1 = [member.recipe.l1 for member in members]
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
         self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
+        self.seen = self._seen() if any(member.recipe.column_share < 1 for member in members) else None
         self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
@@ -241,6 +241,13 @@ class Batch:
         by_step = torch.from_numpy(shares).to(self.device).unbind()
         return [(torch.from_numpy(other).to(self.device), share) for other, share in zip(others, by_step, strict=True)]
 
+    def _seen(self) -> Tensor:
+        """1 where a member sees a column, else 0: [member, 1, column]."""
+        seen = self.network.empty(len(self.members), 1, max(self.columns))
+        for m, member in enumerate(self.members):
+            seen[m, 0, : self.columns[m]] = torch.from_numpy(member.seen)
+        return seen
+
     def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
         """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None."""
         rates = [rates[place] for rates in self.rates]
@@ -283,6 +290,8 @@ class Batch:
             shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
             inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=scale)
+        if self.seen is not None:
+            inputs.mul_(self.seen)
         if masks[0] is not None:
             inputs.mul_(masks[0])
         prediction = network.forward(inputs, masks[1:])  # [member, row, output]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import PER_MEMBER, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.network import Weights
+from houseprice.learn.network import Weights, initial_weights
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,22 @@ class Member:
         shuffled = Streams.of(self).inner_split.permutation(rows)
         return np.sort(shuffled[inner:]), np.sort(shuffled[:inner])
 
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which columns the member sees, [column]."""
+        columns = self.data.X.shape[1]
+        chosen = Streams.of(self).columns.permutation(columns)[: max(1, round(self.recipe.column_share * columns))]
+        return np.isin(np.arange(columns), chosen)
+
+    def initial_weights(self, random: np.random.Generator) -> Weights:
+        """Draw the member's first parameters; the weights of columns that it doesn't see are 0.
+
+        In training these columns are 0 too, so the weights stay 0, and predictions need no mask.
+        """
+        weights = initial_weights(self.recipe, self.data.X.shape[1], random)
+        weights["layers.0.weight"][:, ~self.seen] = 0
+        return weights
+
     def check(self) -> None:
         """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes."""
         data, recipe = self.data, self.recipe
@@ -139,6 +155,7 @@ class Streams:
     label_noise: np.random.Generator
     input_noise: np.random.Generator
     mixup: np.random.Generator
+    columns: np.random.Generator
     dropout: tuple[np.random.Generator, ...]
     """For the input, then for each hidden layer."""
 
@@ -146,12 +163,12 @@ class Streams:
     def of(cls, member: Member, hidden_layers: int = 0) -> "Streams":
         """Start the streams of a member (SFC64: the fastest of numpy's, and bits are drawn in bulk)."""
         seed = [member.seed, member.data.fold]
-        purposes = [(0,), (1,), (2,), (3,), (4,), (0, 1), *((5 + place,) for place in range(1 + hidden_layers))]
-        initial, inner_split, order, label_noise, input_noise, mixup, *dropout = (
+        purposes = [(0,), (1,), (2,), (3,), (4,), (0, 1), (0, 2), *((5 + place,) for place in range(1 + hidden_layers))]
+        initial, inner_split, order, label_noise, input_noise, mixup, columns, *dropout = (
             np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=purpose)))
             for purpose in purposes
         )
-        return cls(initial, inner_split, order, label_noise, input_noise, mixup, tuple(dropout))
+        return cls(initial, inner_split, order, label_noise, input_noise, mixup, columns, tuple(dropout))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""
@@ -214,8 +231,8 @@ class Streams:
             stream.bit_generator.state = saved
 
     def _all(self) -> list[np.random.Generator]:
-        own = [self.initial, self.inner_split, self.order, self.label_noise, self.input_noise, self.mixup]
-        return [*own, *self.dropout]
+        once = [self.initial, self.inner_split, self.columns]
+        return [*once, self.order, self.label_noise, self.input_noise, self.mixup, *self.dropout]
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
