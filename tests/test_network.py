@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 from houseprice.config import MLP, ActivationName, InitializationName, Linear, LossName
 from houseprice.learn.functions import ACTIVATIONS, loss_of
-from houseprice.learn.network import (
-    SKIP,
-    Network,
-    as_module,
-    initial_weights,
-    predict,
-    weights_of,
-)
+from houseprice.learn.network import Network
+from houseprice.learn.plain import SKIP, as_module, initial_weights
 
 ACTIVATION_NAMES: tuple[ActivationName, ...] = get_args(ActivationName)
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
@@ -44,12 +38,11 @@ def targets_for(recipe: Linear, rows: tuple[int, ...], random: np.random.Generat
 )
 @pytest.mark.parametrize("skip", [False, True])
 def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName, loss: LossName, skip: bool) -> None:
-    recipe = mlp(activation=activation, loss=loss, classes=3 if loss == "cross_entropy" else 2, quantile=0.3)
+    classes = 3 if loss == "cross_entropy" else 2
+    recipe = mlp(activation=activation, loss=loss, classes=classes, quantile=0.3, skip=skip)
     random = np.random.default_rng(1)
     members, rows, inputs = 2, 6, 3
-    network = Network(
-        inputs, recipe.hidden, recipe.outputs, activation, members=members, skip=skip, dtype=torch.float64
-    )
+    network = Network(recipe, inputs, members=members, dtype=torch.float64)
     x = torch.from_numpy(random.standard_normal((members, rows, inputs)))
     y = targets_for(recipe, (members, rows), random)
     masks = [torch.from_numpy(random.integers(0, 2, (members, rows, width)) * 2.0) for width in recipe.hidden]
@@ -94,15 +87,15 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
 def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, skip: bool) -> None:
     recipe = mlp(activation=activation, skip=skip)
     random = np.random.default_rng(2)
-    network = Network(7, recipe.hidden, 1, activation, members=3, skip=skip)
+    network = Network(recipe, 7, members=3)
     for member in range(3):
         start = initial_weights(recipe, 7, random)
         network.load(member, {name: random.standard_normal(v.shape).astype(np.float32) for name, v in start.items()})
     X = torch.randn(50, 7)
     for member in range(3):
-        weights = weights_of(network.parameters, member, 7, 1)
+        weights = network.weights_of(network.parameters, member)
         plain = as_module(recipe, weights)
-        ours = predict(network.parameters, member, X, 1, activation)
+        ours = network.predict(network.parameters, member, X)
         torch.testing.assert_close(ours, plain(X).detach(), rtol=1e-5, atol=1e-6)
         training = network.forward(X.expand(3, -1, -1).contiguous(), [None, None])
         torch.testing.assert_close(ours, training[member], rtol=1e-5, atol=1e-6)
@@ -179,7 +172,7 @@ def test_a_member_does_not_feel_the_padding() -> None:
     """A member of 3 columns among one of 6: the gradients of its padded inputs are exactly 0."""
     recipe = mlp()
     random = np.random.default_rng(4)
-    network = Network(6, recipe.hidden, 1, "relu", members=2)
+    network = Network(recipe, 6, members=2)
     for member, columns in enumerate((3, 6)):
         network.load(member, initial_weights(recipe, columns, random))
     x = torch.randn(2, 8, 6)
@@ -189,16 +182,15 @@ def test_a_member_does_not_feel_the_padding() -> None:
     assert not network.parameters["layers.0.weight"][0, 3:].any()
     assert not network.gradients["layers.0.weight"][0, 3:].any()
     assert network.gradients["layers.0.weight"][1, 3:].any()
-    assert weights_of(network.parameters, 0, 3, 1)["layers.0.weight"].shape == (5, 3)
+    assert network.weights_of(network.parameters, 0)["layers.0.weight"].shape == (5, 3)
 
 
 def test_bfloat16_products_are_near() -> None:
-    recipe = mlp(hidden=(16,))
-    weights = initial_weights(recipe, 9, np.random.default_rng(5))
+    weights = initial_weights(mlp(hidden=(16,)), 9, np.random.default_rng(5))
     x = torch.randn(1, 32, 9)
     results = []
-    for rounded in (False, True):
-        network = Network(9, recipe.hidden, 1, "relu", members=1, bfloat16=rounded)
+    for precision in ("float32", "bfloat16"):
+        network = Network(mlp(hidden=(16,), precision=precision), 9, members=1)
         network.load(0, weights)
         prediction = network.forward(x, [None]).clone()
         network.backward(lambda out: out.fill_(1 / 32))

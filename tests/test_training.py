@@ -20,7 +20,8 @@ from houseprice.learn import batch, checkpoint, training
 from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
-from houseprice.learn.network import SKIP, Network, Sum, as_module
+from houseprice.learn.network import Network
+from houseprice.learn.plain import SKIP, Sum, as_module
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"

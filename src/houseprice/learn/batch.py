@@ -10,18 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from houseprice.config import MLP, Linear
+from houseprice.config import Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
+from houseprice.learn.layers import Parameters
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
-from houseprice.learn.network import (
-    Network,
-    Parameters,
-    has_skip,
-    hidden_layers,
-    predict,
-    weights_of,
-)
+from houseprice.learn.network import Network
+from houseprice.learn.plain import as_mlp
 
 MASK_STEPS = 8
 """Dropout masks are drawn for so many steps at once."""
@@ -109,25 +104,21 @@ class Batch:
         score: Score | None,
     ) -> None:
         self.members, self.device, self.score = members, device, score
-        self.recipe = recipe = members[0].recipe  # for what they share
-        self.hidden, self.activation = hidden_layers(recipe)
+        self.recipe = recipe = as_mlp(members[0].recipe)  # for what they share
         self.loss = loss_of(recipe)
         self.matrices = [matrices[id(member.data.X)] for member in members]
         self.test_matrices = [matrices[id(member.data.X_test)] for member in members]
         self.columns = [X.shape[1] for X in self.matrices]
         self.steps, self.epoch = steps_per_epoch(members[0]), 0
-        self.network = Network(
-            max(self.columns), self.hidden, recipe.outputs, self.activation,
-            members=len(members), skip=has_skip(recipe), bfloat16=recipe.precision == "bfloat16", device=device,
-        )  # fmt: skip
-        self.streams = [Streams.of(member, len(self.hidden)) for member in members]
+        self.network = Network(recipe, max(self.columns), members=len(members), device=device)
+        self.streams = [Streams.of(member, len(recipe.hidden)) for member in members]
         for m, streams in enumerate(self.streams):
             self.network.load(m, members[m].initial_weights(streams.initial))
         self.optimizer = Optimizer([member.recipe for member in members], self.network)
         copies = {name: value.clone() for name, value in self.network.parameters.items()}
-        self.averaged = copies if recipe.ema else self.network.parameters
+        self.averaged: Parameters = copies if recipe.ema else self.network.parameters
         self.best = self.network.like_parameters() if recipe.patience else self.averaged
-        curve, layers = (len(members), recipe.epochs), len(self.hidden) + 1
+        curve, layers = (len(members), recipe.epochs), len(recipe.hidden) + 1
         self.records = {
             "train": np.full(curve, np.nan), "valid": np.full(curve, np.nan),
             "train_score": np.full(curve, np.nan), "valid_score": np.full(curve, np.nan),
@@ -140,7 +131,7 @@ class Batch:
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
         self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
         self.seen = self._seen() if any(member.recipe.column_share < 1 for member in members) else None
-        self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
+        self.rates = [(one.recipe.input_dropout, *as_mlp(one.recipe).dropout_rates) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
 
@@ -203,7 +194,7 @@ class Batch:
         mixing = self._draw_mixing(left.tolist()) if self.mixup else [None] * self.steps
         for first in range(0, self.steps, MASK_STEPS):
             steps = range(first, min(first + MASK_STEPS, self.steps))
-            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
+            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.recipe.hidden) + 1)]
             for step, *at_step in zip(steps, *masks, strict=True):
                 if step < self.steps - 1:
                     self._step(step, order[step], targets[step], 1 / size, at_step, mixing[step])
@@ -347,7 +338,7 @@ class Batch:
             if records["stopped"][m]:
                 continue
             if (epoch + 1) % recipe.curve_every == 0 or epoch + 1 == recipe.epochs:
-                prediction = predict(self.averaged, m, self.matrices[m], recipe.outputs, self.activation)
+                prediction = self.network.predict(self.averaged, m, self.matrices[m])
                 losses = self._losses(prediction, member.data.y)
                 for name, rows in (("train", member.data.fit_rows), ("valid", member.data.valid_rows)):
                     records[name][m, epoch] = losses[rows].mean() if len(rows) else np.nan
@@ -357,7 +348,7 @@ class Batch:
             if recipe.patience is not None:
                 inner = member.split[1]
                 X = self.matrices[m][torch.from_numpy(inner)]
-                prediction = predict(self.averaged, m, X, recipe.outputs, self.activation)
+                prediction = self.network.predict(self.averaged, m, X)
                 loss = self._losses(prediction, member.data.y[inner]).mean()
                 if loss < records["best_loss"][m]:
                     records["best_loss"][m], records["best_epoch"][m] = loss, epoch
@@ -377,10 +368,10 @@ class Batch:
         return values[:, 0] if self.recipe.outputs == 1 else values
 
     def _result(self, m: int) -> FittedMember:
-        member, records, outputs = self.members[m], self.records, self.recipe.outputs
+        member, records = self.members[m], self.records
 
         def predictions(X: Tensor) -> NDArray[np.float64]:
-            return self._as_float64(predict(self.best, m, X, outputs, self.activation))
+            return self._as_float64(self.network.predict(self.best, m, X))
 
         return FittedMember(
             fold=member.data.fold,
@@ -391,7 +382,7 @@ class Batch:
             valid_losses=records["valid"][m],
             train_scores=records["train_score"][m],
             valid_scores=records["valid_score"][m],
-            weights=weights_of(self.best, m, self.columns[m], outputs),
+            weights=self.network.weights_of(self.best, m),
             best_epoch=int(records["best_epoch"][m]) if self.recipe.patience else None,
             diverged_epoch=int(records["diverged"][m]) if records["diverged"][m] >= 0 else None,
             health=Health(records["norms"][m], records["scales"][m]) if records["norms"].size else None,
@@ -403,7 +394,3 @@ def targets_of(recipe: Linear, y: NDArray[np.float32]) -> NDArray[np.float32]:
     if recipe.outputs == 1:
         return np.asarray(y, np.float32)[:, None]
     return np.eye(recipe.outputs, dtype=np.float32)[y.astype(np.int64)]
-
-
-def _dropout_rates(recipe: Linear) -> tuple[float, ...]:
-    return recipe.dropout_rates if isinstance(recipe, MLP) else ()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import PER_MEMBER, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.network import Weights, initial_weights
+from houseprice.learn.plain import Weights, initial_weights
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FittedMember:
     valid_scores: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights
-    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_module`)"""
+    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.plain.as_module`)"""
     best_epoch: int | None = None
     """With early stopping: the epoch, from 0, after which the weights were these."""
     diverged_epoch: int | None = None

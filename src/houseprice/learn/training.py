@@ -23,7 +23,7 @@ from houseprice.errors import TrainingError, listing
 from houseprice.learn.batch import MASK_STEPS, Batch, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
-from houseprice.learn.network import hidden_layers
+from houseprice.learn.plain import as_mlp
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
 
@@ -229,8 +229,8 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
     shares: list[list[int]] = []
     for _, group in groupby(sorted(range(len(members)), key=program), program):
         indices = list(group)
-        recipe = members[indices[0]].recipe
-        widths = (max(members[i].data.X.shape[1] for i in indices), *hidden_layers(recipe)[0], recipe.outputs)
+        recipe = as_mlp(members[indices[0]].recipe)
+        widths = (max(members[i].data.X.shape[1] for i in indices), *recipe.hidden, recipe.outputs)
         state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
         size = len(indices)
         if device.type == "cpu":
