@@ -17,6 +17,7 @@ from houseprice.learn.plain import SKIP, as_module, initial_weights
 
 ACTIVATION_NAMES: tuple[ActivationName, ...] = get_args(ActivationName)
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
+SHAPES: list[dict[str, Any]] = [{}, {"skip": True}, {"tabm": 3}, {"tabm": 3, "skip": True}]
 
 
 def mlp(**settings: Any) -> MLP:
@@ -36,17 +37,22 @@ def targets_for(recipe: Linear, rows: tuple[int, ...], random: np.random.Generat
     ("activation", "loss"),
     [(activation, "squared") for activation in ACTIVATION_NAMES] + [("tanh", loss) for loss in LOSS_NAMES],
 )
-@pytest.mark.parametrize("skip", [False, True])
-def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName, loss: LossName, skip: bool) -> None:
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+def test_the_backward_pass_is_the_gradient_in_float64(
+    activation: ActivationName, loss: LossName, settings: dict[str, Any]
+) -> None:
     classes = 3 if loss == "cross_entropy" else 2
-    recipe = mlp(activation=activation, loss=loss, classes=classes, quantile=0.3, skip=skip)
+    recipe = mlp(activation=activation, loss=loss, classes=classes, quantile=0.3, **settings)
     random = np.random.default_rng(1)
     members, rows, inputs = 2, 6, 3
     network = Network(recipe, inputs, members=members, dtype=torch.float64)
     x = torch.from_numpy(random.standard_normal((members, rows, inputs)))
     y = targets_for(recipe, (members, rows), random)
-    masks = [torch.from_numpy(random.integers(0, 2, (members, rows, width)) * 2.0) for width in recipe.hidden]
+    shape = members, *network.implicit, rows
+    masks = [torch.from_numpy(random.integers(0, 2, (*shape, width)) * 2.0) for width in recipe.hidden]
     weight = torch.from_numpy(random.uniform(0, 1, (members, rows, 1)))  # 0 for padded rows, in earnest
+    if recipe.tabm:
+        y, weight = y.unsqueeze(1), weight.unsqueeze(1)
     names = list(network.parameters)
     functions = loss_of(recipe)
 
@@ -63,7 +69,7 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
 
             network.backward(slope)
             ctx.gradients = [network.gradients[name].clone() for name in names]
-            return (functions.rows(prediction, y) * weight[..., 0]).sum()
+            return (functions.rows(prediction, y.expand_as(prediction)) * weight[..., 0]).sum()
 
         @staticmethod
         def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, ...]:
@@ -77,15 +83,15 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
         with torch.no_grad():
             start[names.index("layers.2.weight")][..., 1:] = 0
             start[names.index("layers.2.bias")][..., 1:] = 0
-            if skip:
+            if recipe.skip:
                 start[names.index(SKIP)][..., 1:] = 0
     assert torch.autograd.gradcheck(Engine.apply, start)
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
-@pytest.mark.parametrize("skip", [False, True])
-def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, skip: bool) -> None:
-    recipe = mlp(activation=activation, skip=skip)
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, settings: dict[str, Any]) -> None:
+    recipe = mlp(activation=activation, **settings)
     random = np.random.default_rng(2)
     network = Network(recipe, 7, members=3)
     for member in range(3):
@@ -98,7 +104,8 @@ def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName
         ours = network.predict(network.parameters, member, X)
         torch.testing.assert_close(ours, plain(X).detach(), rtol=1e-5, atol=1e-6)
         training = network.forward(X.expand(3, -1, -1).contiguous(), [None, None])
-        torch.testing.assert_close(ours, training[member], rtol=1e-5, atol=1e-6)
+        mean = training[member].mean(0) if recipe.tabm else training[member]
+        torch.testing.assert_close(ours, mean, rtol=1e-5, atol=1e-6)
 
 
 def test_activations_are_torchs() -> None:

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from houseprice.config import MLP, ActivationName, Linear, LossName
 from houseprice.errors import StorageError, TrainingError
 from houseprice.learn import batch, checkpoint, training
-from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
+from houseprice.learn.batch import learning_rate_factor, mask_steps, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
 from houseprice.learn.network import Network
-from houseprice.learn.plain import SKIP, Sum, as_module
+from houseprice.learn.plain import SKIP, Heads, Mean, Scaled, Sum, as_module
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -67,22 +67,27 @@ class Dropout(nn.Module):
     mask: Tensor
 
     def forward(self, h: Tensor) -> Tensor:
-        return h * self.mask[: len(h)] if self.training else h
+        return h * self.mask[..., : h.shape[-2], :] if self.training else h
 
 
-def plain_masks(streams: Streams, place: int, rate: float, steps: int, rows: int, width: int) -> Iterator[Tensor]:
+def plain_masks(recipe: MLP, streams: Streams, place: int, rate: float, steps: int, width: int) -> Iterator[Tensor]:
     """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them."""
-    for first in range(0, steps, MASK_STEPS):
-        block = min(MASK_STEPS, steps - first)
-        kept = np.ones((block, rows, width), np.bool_)
+    at_once, implicit = mask_steps(recipe), (recipe.tabm,) if recipe.tabm and place else ()
+    for first in range(0, steps, at_once):
+        kept = np.ones((min(at_once, steps - first), *implicit, recipe.batch_size, width), np.bool_)
         if rate:
             streams.keep(place, rate, kept)
         yield from torch.from_numpy(kept).float() / (1 - dropped_of_65536(rate) / 65536)
 
 
-def plain_optimizer(recipe: MLP, net: nn.Sequential) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.ndim == 2]
-    others = [p for p in net.parameters() if p.ndim != 2]
+def matrices(net: nn.Module) -> list[nn.Parameter]:
+    """The weights: no biases, slopes and scales."""
+    return [p for name, p in net.named_parameters() if name.endswith("weight") and p.ndim > 1]
+
+
+def plain_optimizer(recipe: MLP, net: nn.Module) -> torch.optim.Optimizer:
+    weights = matrices(net)
+    others = [p for p in net.parameters() if not any(p is weight for weight in weights)]
     groups = [
         {"params": weights, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": recipe.weight_decay if recipe.decay_biases else 0.0},
@@ -100,7 +105,8 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     start = as_module(recipe, member.initial_weights(streams.initial))
     modules: list[nn.Module] = []
     for module in (start.terms[0] if isinstance(start, Sum) else start).children():
-        modules += [module] if isinstance(module, nn.Linear) else [module, Dropout()]
+        if not isinstance(module, Mean):  # the loss is the mean of the implicit members', not that of their mean
+            modules += [module] if isinstance(module, (nn.Linear, Scaled, Heads)) else [module, Dropout()]
     layers = nn.Sequential(*modules)
     net = nn.Sequential(Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
     drops = [module for module in net.modules() if isinstance(module, Dropout)]
@@ -116,7 +122,7 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
         sizes = [min(recipe.batch_size, len(order) - first) for first in range(0, len(order), recipe.batch_size)]
         shares, others = streams.mixed(recipe.mixup, sizes) if recipe.mixup else (None, None)
         masks = [
-            plain_masks(streams, place, rate, steps, recipe.batch_size, width)
+            plain_masks(recipe, streams, place, rate, steps, width)
             for place, (rate, width) in enumerate(zip(rates, widths, strict=True))
         ]
         for step in range(steps):
@@ -131,8 +137,9 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
             if recipe.input_noise:
                 noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
                 inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
-            objective = loss.rows(net(torch.from_numpy(inputs * member.seen)), target).mean()
-            objective = objective + recipe.l1 * sum(p.abs().sum() for p in net.parameters() if p.ndim == 2)
+            prediction = net(torch.from_numpy(inputs * member.seen))
+            objective = loss.rows(prediction, target.expand_as(prediction)).mean()
+            objective = objective + recipe.l1 * sum(p.abs().sum() for p in matrices(net))
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm:
@@ -161,6 +168,18 @@ OTHERS: list[dict[str, Any]] = [
     {"mixup": 0.2, "loss": "cross_entropy", "classes": 3},
     {"column_share": 0.5},
     {"column_share": 0.3, "skip": True, "input_noise": 0.2, "input_dropout": 0.2, "mixup": 0.3, "weight_decay": 0.1},
+    {"tabm": 4, "activation": "prelu"},
+    {
+        "tabm": 3,
+        "skip": True,
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "l1": 0.01,
+        "loss": "cross_entropy",
+        "classes": 3,
+    },
+    {"tabm": 2, "clip_norm": 0.1, "ema": 0.9, "decay_biases": True, "weight_decay": 0.01, "activation": "mish"},
+    {"tabm": 3, "column_share": 0.5, "mixup": 0.2, "input_noise": 0.1, "input_dropout": 0.1, "dropout": (0.0, 0.3)},
     {"skip": True},
     {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
@@ -188,11 +207,11 @@ def test_a_member_equals_a_plain_loop_over_20_epochs(settings: dict[str, Any]) -
     data = fold(classes=recipe.classes if "cross_entropy" in recipe.loss else 0)
     ours = train_members(recipe, [data], [3])[0]
     net = plain_loop(recipe, data, 3)
-    linears = [module for module in net.modules() if isinstance(module, nn.Linear)]
     names = [f"layers.{layer}.weight" for layer in range(len(recipe.hidden) + 1)] + [SKIP] * recipe.skip
-    for name, linear in zip(names, linears, strict=True):
-        np.testing.assert_allclose(ours.weights[name], linear.weight.detach().numpy(), rtol=1e-5, atol=1e-5)
+    for name, weight in zip(names, matrices(net), strict=True):
+        np.testing.assert_allclose(ours.weights[name], weight.detach().numpy(), rtol=1e-5, atol=1e-5)
     prediction = net(torch.from_numpy(data.X)).detach().numpy()
+    prediction = prediction.mean(0) if recipe.tabm else prediction
     prediction = prediction[:, 0] if recipe.outputs == 1 else prediction
     np.testing.assert_allclose(ours.predictions, prediction, rtol=1e-5, atol=1e-5)
 
@@ -233,7 +252,7 @@ def test_schedules_are_torchs() -> None:
 # independent of company ------------------------------------------------------------------------------------
 
 
-def company() -> list[Member]:
+def company(**shape: Any) -> list[Member]:
     """30 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
     folds = [fold(0, 70, 7), fold(1, 71, 9), fold(2, 75, 7)]
     settings: list[dict[str, Any]] = [
@@ -243,7 +262,7 @@ def company() -> list[Member]:
         {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2, "input_noise": 0.1},
         {"mixup": 0.3, "column_share": 0.5},
     ]
-    return [Member(mlp(skip=True, **one), data, seed) for data in folds for one in settings for seed in (0, 5)]
+    return [Member(mlp(skip=True, **one, **shape), data, seed) for data in folds for one in settings for seed in (0, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +273,14 @@ def together() -> list[FittedMember]:
 @pytest.mark.parametrize("position", [0, 3, 5, 8, 16, 29])
 def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], position: int) -> None:
     assert_close(fit([company()[position]])[0], together[position])
+
+
+@pytest.mark.parametrize("shape", [{"tabm": 3}], ids=str)
+def test_whatever_a_network_is_company_changes_nothing(shape: dict[str, Any]) -> None:
+    members = company(**shape)
+    together = fit(members)
+    for position in (2, 9, 17, 28):
+        assert_close(fit([members[position]])[0], together[position])
 
 
 def test_order_and_absence_of_others_change_nothing(together: list[FittedMember]) -> None:
@@ -455,6 +482,8 @@ def test_absent_devices_and_unfit_data_are_named() -> None:
         {"input_dropout": 1.0},
         {"mixup": -0.1},
         {"column_share": 0.0},
+        {"tabm": 1},
+        {"tabm": 4, "hidden": ()},
         {"dropout": (0.1, 0.2, 0.3)},
         {"warmup_epochs": 20},
         {"loss": "binary_cross_entropy", "classes": 3},
@@ -509,6 +538,7 @@ class Interruption:
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.02, "ema": 0.9},
         {"patience": 8, "activation": "prelu", "learning_rate": 0.01},
         {"mixup": 0.3, "column_share": 0.5},
+        {"tabm": 3, "patience": 8, "learning_rate": 0.01},
     ],
     ids=str,
 )
@@ -556,9 +586,16 @@ def test_running_out_of_memory_names_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"activation": "prelu"}, {"skip": True}, {"loss": "cross_entropy", "classes": 3}], ids=str
+    "settings",
+    [
+        {"activation": "prelu"},
+        {"skip": True},
+        {"loss": "cross_entropy", "classes": 3},
+        {"tabm": 3, "skip": True, "activation": "prelu"},
+    ],
+    ids=str,
 )
-def test_stored_weights_load_into_a_plain_sequential(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_stored_weights_load_into_plain_modules(tmp_path: Path, settings: dict[str, Any]) -> None:
     recipe = mlp(**settings)
     folds = [fold(0, classes=3), fold(1, columns=9, classes=3)]
     fitted = train_members(recipe, folds, [0, 1])

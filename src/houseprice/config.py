@@ -211,7 +211,7 @@ class Linear(Experiment):
     weight_decay: NonNegative = 0.0
     """Coupled (an L2 term of the loss, D2L §3.7) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
     decay_biases: bool = False
-    """Whether weight decay falls on biases and PReLU's slopes too, as with ``torch.optim``'s defaults."""
+    """Whether weight decay falls on all parameters, as with ``torch.optim``'s defaults, or on weight matrices alone."""
     l1: NonNegative = 0.0
     """Factor of the weights' summed absolute values, added to the loss (D2L §3.7); never on biases."""
     label_noise: NonNegative = 0.0
@@ -282,6 +282,20 @@ class MLP(Linear):
     """One rate for all hidden layers, or one for each (D2L §5.6)."""
     skip: bool = False
     """Whether a linear model of the inputs, which starts at 0, is added to the output (Cheng et al. 2016, "wide")."""
+
+    tabm: Annotated[int, Field(ge=0)] = 0
+    """TabM (Gorishniy, Kotelnikov & Babenko 2024): so many implicit members a network, which share the weights of the
+    hidden layers; 0: off. Each has its own scales of a layer's inputs and outputs, biases, dropout masks and head. Rows
+    and what is done to them are the same for all. The loss is the mean of theirs, and so is the prediction: of logits,
+    where the paper averages probabilities. Scales are spared by weight decay, as biases are; the paper decays them."""
+
+    @model_validator(mode="after")
+    def _two_share_hidden_layers(self) -> "MLP":
+        if self.tabm == 1:
+            raise ValueError("tabm: 1 implicit member shares with nobody; use 2 or more, or 0 for a plain network")
+        if self.tabm and not self.hidden:
+            raise ValueError(f"tabm: {self.tabm} implicit members share hidden layers, and hidden is empty; add one")
+        return self
 
     @model_validator(mode="after")
     def _one_rate_a_layer(self) -> "MLP":

@@ -10,16 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from houseprice.config import Linear
+from houseprice.config import MLP, Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
 from houseprice.learn.layers import Parameters
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
-from houseprice.learn.network import Network
+from houseprice.learn.network import Network, norm_by_member
 from houseprice.learn.plain import as_mlp
 
-MASK_STEPS = 8
-"""Dropout masks are drawn for so many steps at once."""
+
+def mask_steps(recipe: MLP) -> int:
+    """For how many steps dropout masks are drawn at once; with TabM one step has many."""
+    return max(1, 8 // max(1, recipe.tabm))
 
 
 def steps_per_epoch(member: Member) -> int:
@@ -190,16 +192,18 @@ class Batch:
         left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
         last = int(left.max())  # rows of the last step; who has fewer is padded
         real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
-        real = real[:, :, None].to(self.device)  # [member, row, 1]
+        k = max(1, self.recipe.tabm)
+        real = (real[:, :, None] if k == 1 else real[:, None, :, None] / k).to(self.device)  # [member, row, 1]
         mixing = self._draw_mixing(left.tolist()) if self.mixup else [None] * self.steps
-        for first in range(0, self.steps, MASK_STEPS):
-            steps = range(first, min(first + MASK_STEPS, self.steps))
+        at_once = mask_steps(self.recipe)
+        for first in range(0, self.steps, at_once):
+            steps = range(first, min(first + at_once, self.steps))
             masks = [self._draw_masks(place, len(steps)) for place in range(len(self.recipe.hidden) + 1)]
             for step, *at_step in zip(steps, *masks, strict=True):
                 if step < self.steps - 1:
-                    self._step(step, order[step], targets[step], 1 / size, at_step, mixing[step])
+                    self._step(step, order[step], targets[step], 1 / (k * size), at_step, mixing[step])
                 else:
-                    short = [mask if mask is None else mask[:, :last] for mask in at_step]
+                    short = [mask if mask is None else mask[..., :last, :] for mask in at_step]
                     self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
 
     def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
@@ -240,7 +244,10 @@ class Batch:
         return seen
 
     def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
-        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None."""
+        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None.
+
+        TabM's implicit members share those of the input, and have their own of hidden layers.
+        """
         rates = [rates[place] for rates in self.rates]
         if not any(rates):
             return [None] * steps
@@ -249,15 +256,16 @@ class Batch:
         for m, rate in enumerate(rates):
             width = self.columns[m] if place == 0 else self.network.widths[place]
             if rate:
-                self.streams[m].keep(place, rate, kept[:, m, :, :width])
+                self.streams[m].keep(place, rate, kept[:, m, ..., :width])
         scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
         masks.copy_(torch.from_numpy(kept.view(np.uint8)))
-        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None]).unbind()
+        return masks.mul_(_by_member(scales, masks[0])).unbind()
 
     def _mask_buffers(self, place: int) -> tuple[NDArray[np.bool_], Tensor]:
-        """What masks are drawn to, [step, member, row, width]: made once."""
+        """What masks are drawn to, [step, member, row, width] or [step, member, implicit, row, width]: made once."""
         if place not in self._masks:
-            shape = (MASK_STEPS, len(self.members), self.recipe.batch_size, self.network.widths[place])
+            rows = *(self.network.implicit if place else ()), self.recipe.batch_size
+            shape = (mask_steps(self.recipe), len(self.members), *rows, self.network.widths[place])
             self._masks[place] = np.ones(shape, np.bool_), self.network.empty(*shape)
         return self._masks[place]
 
@@ -277,6 +285,8 @@ class Batch:
             others, shares = mixing
             inputs.lerp_(inputs.flatten(0, 1)[others], shares)
             targets = targets.lerp(targets.flatten(0, 1)[others], shares)
+        if recipe.tabm:
+            targets = targets.unsqueeze(1)  # the same for all implicit members
         for m, scale in self.noise.items():
             shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
@@ -285,7 +295,7 @@ class Batch:
             inputs.mul_(self.seen)
         if masks[0] is not None:
             inputs.mul_(masks[0])
-        prediction = network.forward(inputs, masks[1:])  # [member, row, output]
+        prediction = network.forward(inputs, masks[1:])  # [member, row, output]: TabM's [member, implicit, row, output]
 
         def slope(out: Tensor) -> None:
             self.loss.slope(prediction, targets, out)
@@ -295,14 +305,13 @@ class Batch:
         if any(self.l1):
             for name, gradient in network.gradients.items():
                 if name.endswith("weight"):
-                    l1 = torch.tensor(self.l1, device=self.device)[:, None, None]
-                    gradient.addcmul_(network.parameters[name].sign(), l1)
+                    gradient.addcmul_(network.parameters[name].sign(), _by_member(self.l1, gradient))
         if recipe.clip_norm:
-            norms = [torch.linalg.vector_norm(g, dim=(1, 2)) for g in network.gradients.values()]
+            norms = [norm_by_member(gradient) for gradient in network.gradients.values()]
             norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [member]
-            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)[:, None, None]
+            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)
             for gradient in network.gradients.values():
-                gradient.mul_(factor)
+                gradient.mul_(_by_member(factor, gradient))
         self.optimizer.step(learning_rate_factor(recipe, self.epoch * self.steps + step, self.steps))
         if recipe.ema:
             for name, average in self.averaged.items():
@@ -331,7 +340,7 @@ class Batch:
         if records["norms"].size:
             records["norms"][:, epoch] = self.network.gradient_norms().cpu()
             records["scales"][:, epoch] = self.network.activation_scales().cpu()
-        sums = [value.sum((1, 2)) for value in self.network.parameters.values()]  # [member] each
+        sums = [value.flatten(1).sum(1) for value in self.network.parameters.values()]  # [member] each
         finite = torch.stack(sums).isfinite().all(0).cpu().numpy()
         records["diverged"][(records["diverged"] < 0) & ~finite] = epoch
         for m, member in enumerate(self.members):
@@ -394,3 +403,8 @@ def targets_of(recipe: Linear, y: NDArray[np.float32]) -> NDArray[np.float32]:
     if recipe.outputs == 1:
         return np.asarray(y, np.float32)[:, None]
     return np.eye(recipe.outputs, dtype=np.float32)[y.astype(np.int64)]
+
+
+def _by_member(values: Sequence[float] | Tensor, like: Tensor) -> Tensor:
+    """Numbers [member] as [member, 1, …], with as many axes as ``like``."""
+    return torch.as_tensor(values, device=like.device).view(-1, *[1] * (like.ndim - 1))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.batch import MASK_STEPS, Batch, steps_per_epoch
+from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
 from houseprice.learn.plain import as_mlp
@@ -231,13 +231,18 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
         indices = list(group)
         recipe = as_mlp(members[indices[0]].recipe)
         widths = (max(members[i].data.X.shape[1] for i in indices), *recipe.hidden, recipe.outputs)
+        k = max(1, recipe.tabm)
         state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
+        if recipe.tabm:  # scales, and what the biases and heads are more than one
+            state += 4 * 4 * (sum(k * (i + o) + (k - 1) * o for i, o in pairwise(widths[:-1])))
+            state += 4 * 4 * (k - 1) * (widths[-2] + 1) * widths[-1]
+        written = 4 * recipe.batch_size * k * sum(widths) * (6 if recipe.tabm else 4)
         size = len(indices)
-        if device.type == "cpu":
-            size = max(1, min(math.ceil(size / threads), _CACHE // state))
+        if device.type == "cpu":  # a plain network's step writes to little; TabM's to more than its state
+            size = max(1, min(math.ceil(size / threads), _CACHE // (state + (written if recipe.tabm else 0))))
         if memory is not None:
-            # the state, averaged and best weights, what a step writes to, and the dropout masks
-            each = 2 * state + 4 * recipe.batch_size * sum(widths) * (4 + 2 * MASK_STEPS)
+            masks = 4 * recipe.batch_size * k * sum(widths) * 2 * mask_steps(recipe)
+            each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
             size = min(size, memory // (each * threads))
             if size < 1:
                 raise TrainingError(
