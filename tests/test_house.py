@@ -20,6 +20,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"data.ingest", "data.features"},
     {"learn.functions"},
     {"learn.plain", "learn.layers"},
+    {"learn.embedding"},
     {"learn.network", "learn.members"},
     {"learn.checkpoint"},
     {"learn.batch"},

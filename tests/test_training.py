@@ -21,7 +21,7 @@ from houseprice.learn.batch import learning_rate_factor, mask_steps, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
 from houseprice.learn.network import Network
-from houseprice.learn.plain import SKIP, Heads, Mean, Scaled, Sum, as_module
+from houseprice.learn.plain import SKIP, Embedding, Heads, Mean, Scaled, Sum, as_module
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -70,13 +70,16 @@ class Dropout(nn.Module):
         return h * self.mask[..., : h.shape[-2], :] if self.training else h
 
 
-def plain_masks(recipe: MLP, streams: Streams, place: int, rate: float, steps: int, width: int) -> Iterator[Tensor]:
-    """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them."""
+def plain_masks(
+    recipe: MLP, streams: Streams, place: int, rate: float, steps: int, widths: Sequence[int]
+) -> Iterator[Tensor]:
+    """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them, part by part."""
     at_once, implicit = mask_steps(recipe), (recipe.tabm,) if recipe.tabm and place else ()
     for first in range(0, steps, at_once):
-        kept = np.ones((min(at_once, steps - first), *implicit, recipe.batch_size, width), np.bool_)
-        if rate:
-            streams.keep(place, rate, kept)
+        kept = np.ones((min(at_once, steps - first), *implicit, recipe.batch_size, sum(widths)), np.bool_)
+        for part in np.split(kept, np.cumsum(widths)[:-1], axis=-1):
+            if rate:
+                streams.keep(place, rate, part)
         yield from torch.from_numpy(kept).float() / (1 - dropped_of_65536(rate) / 65536)
 
 
@@ -104,17 +107,20 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     streams = Streams.of(member, len(recipe.hidden))
     start = as_module(recipe, member.initial_weights(streams.initial))
     modules: list[nn.Module] = []
+    embeddings = [module for module in start.modules() if isinstance(module, Embedding)]
+    start = start[1] if isinstance(start, nn.Sequential) and embeddings else start
     for module in (start.terms[0] if isinstance(start, Sum) else start).children():
         if not isinstance(module, Mean):  # the loss is the mean of the implicit members', not that of their mean
             modules += [module] if isinstance(module, (nn.Linear, Scaled, Heads)) else [module, Dropout()]
     layers = nn.Sequential(*modules)
-    net = nn.Sequential(Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
+    net = nn.Sequential(*embeddings, Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
     drops = [module for module in net.modules() if isinstance(module, Dropout)]
     optimizer, loss = plain_optimizer(recipe, net), loss_of(recipe)
     steps = math.ceil(len(data.fit_rows) / recipe.batch_size)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(recipe, step, steps))
-    averaged = {name: value.clone() for name, value in net.state_dict().items()}
-    rates, widths = (recipe.input_dropout, *recipe.dropout_rates), (data.X.shape[1], *recipe.hidden)
+    averaged = {name: value.detach().clone() for name, value in net.named_parameters()}
+    rates, widths = (recipe.input_dropout, *recipe.dropout_rates), [(width,) for width in recipe.hidden]
+    of_inputs = data.X.shape[1], len(member.embedded) * recipe.embedded_width
     for _ in range(recipe.epochs):
         net.train()
         order = streams.batch_rows(data.fit_rows)
@@ -122,8 +128,8 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
         sizes = [min(recipe.batch_size, len(order) - first) for first in range(0, len(order), recipe.batch_size)]
         shares, others = streams.mixed(recipe.mixup, sizes) if recipe.mixup else (None, None)
         masks = [
-            plain_masks(recipe, streams, place, rate, steps, width)
-            for place, (rate, width) in enumerate(zip(rates, widths, strict=True))
+            plain_masks(recipe, streams, place, rate, steps, parts)
+            for place, (rate, parts) in enumerate(zip(rates, [of_inputs, *widths], strict=True))
         ]
         for step in range(steps):
             rows = slice(step * recipe.batch_size, (step + 1) * recipe.batch_size)
@@ -146,10 +152,10 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
                 nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
             optimizer.step()
             scheduler.step()
-            for name, value in net.state_dict().items():
-                averaged[name].lerp_(value, 1 - recipe.ema)
+            for name, value in net.named_parameters():
+                averaged[name].lerp_(value.detach(), 1 - recipe.ema)
     if recipe.ema:
-        net.load_state_dict(averaged)
+        net.load_state_dict(averaged, strict=False)  # the positions of embedded columns are no parameters
     return net.eval()
 
 
@@ -180,6 +186,10 @@ OTHERS: list[dict[str, Any]] = [
     },
     {"tabm": 2, "clip_norm": 0.1, "ema": 0.9, "decay_biases": True, "weight_decay": 0.01, "activation": "mish"},
     {"tabm": 3, "column_share": 0.5, "mixup": 0.2, "input_noise": 0.1, "input_dropout": 0.1, "dropout": (0.0, 0.3)},
+    {"embedding": "periodic", "embedding_frequencies": 3, "input_dropout": 0.2, "input_noise": 0.1, "mixup": 0.2},
+    {"embedding": "plr", "skip": True, "column_share": 0.6, "input_dropout": 0.1, "weight_decay": 0.1, "l1": 0.01},
+    {"embedding": "plr", "tabm": 3, "skip": True, "input_dropout": 0.1, "clip_norm": 0.5, "ema": 0.9, "mixup": 0.2},
+    {"embedding": "periodic", "hidden": (), "dropout": 0.0, "decay_biases": True, "weight_decay": 0.1},
     {"skip": True},
     {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
@@ -208,6 +218,7 @@ def test_a_member_equals_a_plain_loop_over_20_epochs(settings: dict[str, Any]) -
     ours = train_members(recipe, [data], [3])[0]
     net = plain_loop(recipe, data, 3)
     names = [f"layers.{layer}.weight" for layer in range(len(recipe.hidden) + 1)] + [SKIP] * recipe.skip
+    names = ["embedding.weight"] * (recipe.embedding == "plr") + names
     for name, weight in zip(names, matrices(net), strict=True):
         np.testing.assert_allclose(ours.weights[name], weight.detach().numpy(), rtol=1e-5, atol=1e-5)
     prediction = net(torch.from_numpy(data.X)).detach().numpy()
@@ -275,7 +286,7 @@ def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], p
     assert_close(fit([company()[position]])[0], together[position])
 
 
-@pytest.mark.parametrize("shape", [{"tabm": 3}], ids=str)
+@pytest.mark.parametrize("shape", [{"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}], ids=str)
 def test_whatever_a_network_is_company_changes_nothing(shape: dict[str, Any]) -> None:
     members = company(**shape)
     together = fit(members)
@@ -438,6 +449,23 @@ def test_a_member_never_feels_the_columns_that_it_does_not_see(share: float, see
     np.testing.assert_array_equal(fit(members[:1])[0].predictions, fit([Member(recipe, changed, 0)])[0].predictions)
 
 
+def test_numbers_are_embedded_and_indicators_are_not() -> None:
+    """What counts is the fit rows: a third value among the validation rows changes nothing."""
+    data = fold()
+    X = data.X.copy()
+    X[:, 2] = X[:, 2] > 0
+    X[:, 4] = 1.0
+    X[data.valid_rows, 2] = 0.5
+    data = dataclasses.replace(data, X=X)
+    member = Member(mlp(embedding="periodic", embedding_frequencies=2), data, 0)
+    assert list(member.embedded) == [0, 1, 3, 5, 6]
+    (fitted,) = fit([member])
+    assert list(fitted.weights["embedding.columns"]) == [0, 1, 3, 5, 6]
+    assert fitted.weights["layers.0.weight"].shape == (8, 7 + 5 * 4)
+    flat = dataclasses.replace(data, X=(X > 0).astype(np.float32))
+    assert_same_bits(*(fit([Member(mlp(embedding=kind), flat, 0)])[0] for kind in ("plr", "none")))
+
+
 def test_losses_are_those_of_the_predictions() -> None:
     data = fold()
     fitted = train_members(mlp(curve_every=7), [data], [0])[0]
@@ -483,6 +511,7 @@ def test_absent_devices_and_unfit_data_are_named() -> None:
         {"mixup": -0.1},
         {"column_share": 0.0},
         {"tabm": 1},
+        {"embedding": "plr", "embedding_scale": 0.0},
         {"tabm": 4, "hidden": ()},
         {"dropout": (0.1, 0.2, 0.3)},
         {"warmup_epochs": 20},
@@ -539,6 +568,7 @@ class Interruption:
         {"patience": 8, "activation": "prelu", "learning_rate": 0.01},
         {"mixup": 0.3, "column_share": 0.5},
         {"tabm": 3, "patience": 8, "learning_rate": 0.01},
+        {"embedding": "plr", "column_share": 0.5, "input_dropout": 0.1, "patience": 8, "learning_rate": 0.01},
     ],
     ids=str,
 )
@@ -592,6 +622,7 @@ def test_running_out_of_memory_names_the_way_out() -> None:
         {"skip": True},
         {"loss": "cross_entropy", "classes": 3},
         {"tabm": 3, "skip": True, "activation": "prelu"},
+        {"embedding": "plr", "skip": True},
     ],
     ids=str,
 )

@@ -289,6 +289,16 @@ class MLP(Linear):
     and what is done to them are the same for all. The loss is the mean of theirs, and so is the prediction: of logits,
     where the paper averages probabilities. Scales are spared by weight decay, as biases are; the paper decays them."""
 
+    embedding: Literal["none", "periodic", "plr"] = "none"
+    """What a column with more than two distinct values among the fitted rows becomes beside itself: sines and cosines
+    with trained frequencies, or ReLUs of its own linear map of these (`houseprice.learn.embedding`)."""
+    embedding_frequencies: Count = 16
+    """How many an embedded column has."""
+    embedding_width: Count = 4
+    """Of ``plr`` alone: outputs of a column's linear map."""
+    embedding_scale: Positive = 0.1
+    """Standard deviation of the initial frequencies, in periods per unit of the column."""
+
     @model_validator(mode="after")
     def _two_share_hidden_layers(self) -> "MLP":
         if self.tabm == 1:
@@ -302,6 +312,11 @@ class MLP(Linear):
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
             raise ValueError(f"dropout: {len(self.dropout)} rates for {len(self.hidden)} hidden layers")
         return self
+
+    @property
+    def embedded_width(self) -> int:
+        """How many inputs an embedded column adds."""
+        return {"none": 0, "periodic": 2 * self.embedding_frequencies, "plr": self.embedding_width}[self.embedding]
 
     @property
     def dropout_rates(self) -> tuple[float, ...]:

@@ -112,7 +112,8 @@ class Batch:
         self.test_matrices = [matrices[id(member.data.X_test)] for member in members]
         self.columns = [X.shape[1] for X in self.matrices]
         self.steps, self.epoch = steps_per_epoch(members[0]), 0
-        self.network = Network(recipe, max(self.columns), members=len(members), device=device)
+        embedded = max(len(member.embedded) for member in members)
+        self.network = Network(recipe, max(self.columns), members=len(members), embedded=embedded, device=device)
         self.streams = [Streams.of(member, len(recipe.hidden)) for member in members]
         for m, streams in enumerate(self.streams):
             self.network.load(m, members[m].initial_weights(streams.initial))
@@ -254,9 +255,9 @@ class Batch:
         kept, masks = self._mask_buffers(place)
         kept, masks = kept[:steps], masks[:steps]
         for m, rate in enumerate(rates):
-            width = self.columns[m] if place == 0 else self.network.widths[place]
-            if rate:
-                self.streams[m].keep(place, rate, kept[:, m, ..., :width])
+            for part in self.network.own_inputs(m) if place == 0 else [slice(None)]:
+                if rate:
+                    self.streams[m].keep(place, rate, kept[:, m, ..., part])
         scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
         masks.copy_(torch.from_numpy(kept.view(np.uint8)))
         return masks.mul_(_by_member(scales, masks[0])).unbind()
@@ -281,9 +282,10 @@ class Batch:
         """One step of all members: order [member, row], targets [member, row, output]."""
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
+        columns = inputs[..., : network.columns]
         if mixing is not None:
             others, shares = mixing
-            inputs.lerp_(inputs.flatten(0, 1)[others], shares)
+            columns.lerp_(columns.flatten(0, 1)[others], shares)
             targets = targets.lerp(targets.flatten(0, 1)[others], shares)
         if recipe.tabm:
             targets = targets.unsqueeze(1)  # the same for all implicit members
@@ -292,10 +294,8 @@ class Batch:
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
             inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=scale)
         if self.seen is not None:
-            inputs.mul_(self.seen)
-        if masks[0] is not None:
-            inputs.mul_(masks[0])
-        prediction = network.forward(inputs, masks[1:])  # [member, row, output]: TabM's [member, implicit, row, output]
+            columns.mul_(self.seen)
+        prediction = network.forward(inputs, masks)  # [member, row, output]: TabM's [member, implicit, row, output]
 
         def slope(out: Tensor) -> None:
             self.loss.slope(prediction, targets, out)
@@ -318,10 +318,13 @@ class Batch:
                 average.lerp_(network.parameters[name], 1 - recipe.ema)
 
     def _gather(self, order: Tensor) -> Tensor:
-        """Fetch the rows of a step, [member, row, column]; neighbours with the same matrix in one call."""
+        """Fetch the rows of a step, [member, row, column], and places for embedded columns behind them.
+
+        Neighbours with the same matrix are fetched in one call.
+        """
         rows = order.shape[1]
         if rows not in self._inputs:
-            inputs = self.network.empty(len(self.members), rows, max(self.columns))
+            inputs = self.network.empty(len(self.members), rows, self.network.widths[0])
             parts = [(part, X, inputs[part].flatten(0, 1)[:, : X.shape[1]]) for part, X in self._neighbours()]
             self._inputs[rows] = inputs, parts
         inputs, parts = self._inputs[rows]

@@ -40,13 +40,17 @@ class Dense:
         What its parameters begin with: ``layers.0``.
     products
         How matrices are multiplied.
+    since
+        From which input on dL/d(inputs) is wanted, when it is.
     """
 
-    def __init__(self, parameters: Parameters, gradients: Parameters, name: str, products: Products) -> None:
-        self.products = products
+    def __init__(
+        self, parameters: Parameters, gradients: Parameters, name: str, products: Products, since: int = 0
+    ) -> None:
+        self.products, self.since = products, since
         self.weight, self.bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
         self.weight_gradient, self.bias_gradient = gradients[f"{name}.weight"], gradients[f"{name}.bias"]
-        self.transposed = self.weight.mT  # [member, out, in], a view
+        self.transposed = self.weight[..., since:, :].mT  # [member, out, in], a view
 
     def forward(self, inputs: Tensor, out: Tensor) -> None:
         """Write [member, row, out] from inputs [member, row, in]."""
@@ -66,8 +70,10 @@ class Scaled(Dense):
     These are more rows of one product: [member, implicit · row, in] @ [member, in, out].
     """
 
-    def __init__(self, parameters: Parameters, gradients: Parameters, name: str, products: Products) -> None:
-        super().__init__(parameters, gradients, name, products)
+    def __init__(
+        self, parameters: Parameters, gradients: Parameters, name: str, products: Products, since: int = 0
+    ) -> None:
+        super().__init__(parameters, gradients, name, products, since)
         self.r, self.s = (
             parameters[f"{name}.{part}"].unsqueeze(2) for part in "rs"
         )  # [member, implicit, 1, in or out]
@@ -94,8 +100,10 @@ class Scaled(Dense):
         torch.sum(product.mul_(delta), 2, out=self.s_gradient)
         rows = delta.mul_(self.s).flatten(1, 2)
         self.products.product(scaled.flatten(1, 2).mT, rows, self.weight_gradient)
-        self.products.product(rows, self.transposed, scaled.flatten(1, 2))  # dL/d(inputs · r)
-        if below is not None:
+        self.products.product(rows, self.weight.mT, scaled.flatten(1, 2))  # dL/d(inputs · r)
+        if below is not None and inputs.shape[1] == 1:  # the same inputs for all
+            torch.sum(scaled[..., self.since :] * self.r[..., self.since :], 1, out=below)
+        elif below is not None:
             torch.mul(scaled, self.r, out=below)
         torch.sum(scaled.mul_(inputs), 2, out=self.r_gradient)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import PER_MEMBER, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.plain import Weights, initial_weights
+from houseprice.learn.plain import Weights, as_mlp, initial_weights
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,22 @@ class Member:
         chosen = Streams.of(self).columns.permutation(columns)[: max(1, round(self.recipe.column_share * columns))]
         return np.isin(np.arange(columns), chosen)
 
+    @cached_property
+    def embedded(self) -> NDArray[np.int64]:
+        """Positions of the columns that the member embeds: it sees them, and its fit rows have more than two values."""
+        if as_mlp(self.recipe).embedding == "none":
+            return np.arange(0)
+        fitted = self.data.X[self.data.fit_rows]
+        between = (fitted > fitted.min(0)) & (fitted < fitted.max(0))
+        return np.flatnonzero(between.any(0) & self.seen)
+
     def initial_weights(self, random: np.random.Generator) -> Weights:
         """Draw the member's first parameters; the weights of columns that it doesn't see are 0.
 
         In training these columns are 0 too, so the weights stay 0, and predictions need no mask.
         """
-        weights = initial_weights(self.recipe, self.data.X.shape[1], random)
-        weights["layers.0.weight"][:, ~self.seen] = 0
+        weights = initial_weights(self.recipe, self.data.X.shape[1], random, self.embedded)
+        weights["layers.0.weight"][:, np.flatnonzero(~self.seen)] = 0
         return weights
 
     def check(self) -> None:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from houseprice.config import MLP
+from houseprice.learn.embedding import BIAS, FREQUENCIES, WEIGHT, Embedding
 from houseprice.learn.functions import ACTIVATIONS
 from houseprice.learn.layers import Dense, Heads, Parameters, Products, Scaled, Skip
-from houseprice.learn.plain import SKIP, Weights, as_module
+from houseprice.learn.plain import EMBEDDED, SKIP, Weights, as_module
 
 
 class Network:
@@ -33,6 +34,8 @@ class Network:
         Columns of the widest member's matrix.
     members
         How many there are.
+    embedded
+        How many columns the member embeds that embeds most.
 
     Notes
     -----
@@ -46,23 +49,28 @@ class Network:
         columns: int,
         *,
         members: int,
+        embedded: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.recipe, self.members = recipe, members
         self.implicit = (recipe.tabm,) if recipe.tabm else ()  # an axis before that of rows
-        self.widths = (columns, *recipe.hidden, max(recipe.outputs, 2))
+        self.columns, self.embedded = columns, embedded
+        self.widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, max(recipe.outputs, 2))
         self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
         tensors, products = (self.parameters, self.gradients), Products(recipe.precision == "bfloat16")
         kinds = [Scaled if recipe.tabm else Dense] * len(recipe.hidden) + [Heads if recipe.tabm else Dense]
-        self._layers = [kind(*tensors, f"layers.{layer}", products) for layer, kind in enumerate(kinds)]
+        self._layers = [
+            kind(*tensors, f"layers.{layer}", products, 0 if layer else columns) for layer, kind in enumerate(kinds)
+        ]
+        self._embedding = Embedding(*tensors, columns, products) if embedded else None
         self._skip = Skip(self.parameters[SKIP], self.gradients[SKIP], products) if recipe.skip else None
         slopes = [f"layers.{layer}.slope" for layer in range(len(recipe.hidden))]
         self._slopes = [[kind.get(slope) for kind in tensors] for slope in slopes]
         if recipe.tabm:
             self._slopes = [[one if one is None else one.unsqueeze(3) for one in pair] for pair in self._slopes]
-        self._own_columns = [columns] * members
+        self._own_columns, self._own_embedded = [columns] * members, [embedded] * members
         self._rooms: dict[int, _Workspace] = {}
 
     def empty(self, *shape: int) -> Tensor:
@@ -83,33 +91,59 @@ class Network:
             if self.recipe.activation == "prelu" and not last:
                 named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
         if self.recipe.skip:
-            named[SKIP] = self.empty(self.members, self.widths[0], self.widths[-1])
+            named[SKIP] = self.empty(self.members, self.columns, self.widths[-1])
+        if self.embedded:
+            shape, width = (self.members, self.embedded), self.recipe.embedding_width
+            named[FREQUENCIES] = self.empty(*shape, self.recipe.embedding_frequencies)
+            if self.recipe.embedding == "plr":
+                named[WEIGHT] = self.empty(*shape, 2 * self.recipe.embedding_frequencies, width)
+                named[BIAS] = self.empty(*shape, width)
         return named
 
     def load(self, member: int, weights: Weights) -> None:
         """Set one member's parameters; inputs beyond its own stay 0."""
-        self._own_columns[member] = weights["layers.0.weight"].shape[1]
+        chosen = weights.get(EMBEDDED, np.arange(0))
+        self._own_embedded[member] = len(chosen)
+        self._own_columns[member] = weights["layers.0.weight"].shape[1] - len(chosen) * self.recipe.embedded_width
+        if self._embedding:
+            self._embedding.choose(member, chosen)
         for name, value in weights.items():
-            theirs = torch.as_tensor(value)
+            if name == EMBEDDED:
+                continue
             mine = self.parameters[name][member].zero_()
-            mine[self._own(name, member)] = (
-                theirs.mT if name.endswith("weight") else theirs
-            )  # [out] broadcasts to [1, out]
+            theirs = torch.as_tensor(value, dtype=mine.dtype, device=mine.device)  # [out] broadcasts to [1, out]
+            mine[self._own(name, member)] = theirs.mT if name.endswith("weight") else theirs
 
     def weights_of(self, parameters: Mapping[str, Tensor], member: int) -> Weights:
         """One member's part of some parameters, without its padding, as `torch.nn.Linear` orients them."""
         weights: Weights = {}
         for name, value in parameters.items():
-            mine = value[member][self._own(name, member)]  # [in, out], [1, out or 1], [implicit, …]
-            theirs = mine.mT if name.endswith("weight") else mine[0] if len(mine) == 1 else mine
+            embeds = name in (FREQUENCIES, WEIGHT, BIAS)
+            if embeds and not self._own_embedded[member]:
+                continue
+            mine = value[member][self._own(name, member)]  # [in, out], [1, out or 1], [implicit, …], [embedded, …]
+            theirs = mine.mT if name.endswith("weight") else mine[0] if len(mine) == 1 and not embeds else mine
             weights[name] = np.ascontiguousarray(theirs.cpu().numpy())
+        if self._embedding and self._own_embedded[member]:
+            weights[EMBEDDED] = self._embedding.chosen(member)
         return weights
 
     def _own(self, name: str, member: int) -> tuple[Any, ...]:
         """Where a member's part of a parameter lies, behind the axis of members."""
+        if name in (FREQUENCIES, WEIGHT, BIAS):
+            return (slice(self._own_embedded[member]),)
         outputs = slice(self.recipe.outputs if name.startswith((f"layers.{len(self.widths) - 2}.", SKIP)) else None)
-        inputs = slice(self._own_columns[member] if name in ("layers.0.weight", "layers.0.r", SKIP) else None)
+        inputs: slice | Tensor = slice(self._own_columns[member] if name == SKIP else None)
+        if name in ("layers.0.weight", "layers.0.r"):
+            raw, *more = self.own_inputs(member)
+            inputs = torch.from_numpy(np.r_[raw, *more]) if more else raw
         return (..., inputs) if name.endswith(".r") else (..., inputs, outputs)
+
+    def own_inputs(self, member: int) -> list[slice]:
+        """Where a member's inputs lie among the first layer's: its columns, and behind all columns the embedded."""
+        width = self._own_embedded[member] * self.recipe.embedded_width
+        behind = [slice(self.columns, self.columns + width)] if self._embedding else []
+        return [slice(0, self._own_columns[member]), *behind]
 
     def forward(self, inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
         """Predict a batch of rows in training mode.
@@ -117,10 +151,10 @@ class Network:
         Parameters
         ----------
         inputs
-            [member, row, column], contiguous.
+            [member, row, column + embedded], contiguous; the embedded columns are written, the mask is applied.
         masks
-            For each hidden layer the dropout mask [member, row, hidden], 0 or 1 / (1 - rate), or None; with TabM
-            [member, implicit, row, hidden].
+            For the inputs and each hidden layer the dropout mask [member, row, width], 0 or 1 / (1 - rate), or None;
+            with TabM [member, implicit, row, width] for hidden layers.
 
         Returns
         -------
@@ -131,9 +165,14 @@ class Network:
             self._rooms[inputs.shape[1]] = _Workspace(self, inputs.shape[1])
         self._room = room = self._rooms[inputs.shape[1]]
         activation = ACTIVATIONS[self.recipe.activation]
-        columns, inputs = inputs, inputs.unsqueeze(1) if self.implicit else inputs
+        if self._embedding:
+            self._embedding.forward(inputs)
+        if masks[0] is not None:
+            inputs.mul_(masks[0])
+        columns = inputs[..., : self.columns] if self._embedding else inputs
+        inputs = inputs.unsqueeze(1) if self.implicit else inputs
         self._masks, self._columns, self._inputs = masks, columns, [inputs]
-        hidden = zip(self._layers, self._slopes, room.z, room.h, room.dropped, masks, strict=False)
+        hidden = zip(self._layers, self._slopes, room.z, room.h, room.dropped, masks[1:], strict=False)
         for layer, (slope, _), z, h, dropped, mask in hidden:
             layer.forward(inputs, z)  # [member, row, out]
             activation.forward(z, h)
@@ -160,14 +199,18 @@ class Network:
         if self._skip:
             self._skip.backward(self._columns, room.delta[-1])
         for number in range(len(self._layers) - 1, -1, -1):
-            below = room.delta[number - 1] if number else None  # first dL/dh of the layer below, then its dL/dz
+            below = room.delta[number - 1] if number else room.embedded_delta
             self._layers[number].backward(self._inputs[number], room.delta[number], below)
-            if below is not None:
-                self._through_activation(number - 1, below)
+            if number:
+                self._through_activation(number - 1, room.delta[number - 1])
+        if self._embedding and room.embedded_delta is not None:
+            if self._masks[0] is not None:
+                room.embedded_delta.mul_(self._masks[0][..., self.columns :])
+            self._embedding.backward(room.embedded_delta)
 
     def _through_activation(self, number: int, delta: Tensor) -> None:
         """From dL/d(dropped-out activation) to dL/dz, in place."""
-        (slope, slope_gradient), mask = self._slopes[number], self._masks[number]
+        (slope, slope_gradient), mask = self._slopes[number], self._masks[number + 1]
         z, h = self._room.z[number], self._room.h[number]
         if mask is not None:
             delta.mul_(mask)
@@ -192,9 +235,9 @@ class Network:
         A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
         whom the member was trained beside.
         """
-        if self.implicit:
+        if self.implicit or self._embedding:
             module = as_module(self.recipe, self.weights_of(parameters, member)).to(X.device)
-            return torch.cat([module(rows) for rows in torch.split(X, max(1, 4096 // self.recipe.tabm))])
+            return torch.cat([module(rows) for rows in torch.split(X, max(1, 4096 // max(1, self.recipe.tabm)))])
         mine = {name: value[member] for name, value in parameters.items()}
         mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
         blocks = []
@@ -237,5 +280,7 @@ class _Workspace:
         self.h = self.z[:-1] if in_place else tensors(network.widths[1:-1])  # behind the activation
         self.dropped = tensors(network.widths[1:-1])  # behind the dropout
         self.delta = tensors(network.widths[1:])  # dL/dz
+        embedded = network.widths[0] - network.columns
+        self.embedded_delta = network.empty(network.members, rows, embedded) if embedded else None
         self.prediction = self.z[-1][..., : network.recipe.outputs]
         self.output_delta = self.delta[-1][..., : network.recipe.outputs]

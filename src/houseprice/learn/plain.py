@@ -18,7 +18,13 @@ Weights = dict[str, NDArray[Any]]
 
 With ``tabm`` biases are [implicit, out], the last layer's weight [implicit, out, in], and the others have scales of
 their inputs, ``layers.0.r`` [implicit, in], and outputs, ``layers.0.s`` [implicit, out].
+
+With an ``embedding`` there are ``embedding.columns`` [embedded], the positions of the embedded columns, int64;
+``embedding.frequencies`` [embedded, frequency]; and of ``plr`` ``embedding.weight`` [embedded, out, 2 · frequency] and
+``embedding.bias`` [embedded, out]. The first layer sees the columns, then each embedded column's outputs.
 """
+
+EMBEDDED = "embedding.columns"
 
 SKIP = "skip.weight"
 """The linear model beside the layers, [out, column]."""
@@ -31,8 +37,10 @@ def as_mlp(recipe: Linear) -> MLP:
     return MLP(**{**dict(recipe), "kind": "mlp", "hidden": ()})
 
 
-def initial_weights(recipe: Linear, columns: int, random: np.random.Generator) -> Weights:
-    """Draw one member's parameters.
+def initial_weights(
+    recipe: Linear, columns: int, random: np.random.Generator, embedded: NDArray[np.int64] | None = None
+) -> Weights:
+    """Draw the parameters of one member that has some columns, and embeds some of them.
 
     ``default`` is what `torch.nn.Linear` does: weights and biases uniform in ±1/√in (Kaiming-uniform with a =
     √5, He et al. 2015). ``xavier_uniform`` ±√(6 / (in + out)) and ``xavier_normal`` with variance 2 / (in +
@@ -40,7 +48,8 @@ def initial_weights(recipe: Linear, columns: int, random: np.random.Generator) -
     §3.4), and ``constant``, which shows what symmetry does (D2L §5.4.1.3).
 
     With ``tabm`` the scales of the first layer's inputs are ±1 at random and all others 1, the implicit members'
-    biases start as one, and each head is drawn by itself, as in the paper.
+    biases start as one, and each head is drawn by itself, as in the paper. Frequencies of an ``embedding`` are normal
+    with standard deviation ``embedding_scale``; its linear maps are drawn as `torch.nn.Linear` does.
     """
     draw: dict[InitializationName, Callable[[int, int], NDArray[np.float64]]] = {
         "default": lambda i, o: random.uniform(-1, 1, (o, i)) / math.sqrt(i),
@@ -56,7 +65,9 @@ def initial_weights(recipe: Linear, columns: int, random: np.random.Generator) -
         weight = draw[mlp.initialization](i, o)
         return weight, random.uniform(-1, 1, o) / math.sqrt(i) if mlp.initialization == "default" else np.zeros(o)
 
-    for layer, (i, o) in enumerate(pairwise((columns, *mlp.hidden, mlp.outputs))):
+    embedded = np.arange(0) if embedded is None else embedded
+    inputs = columns + len(embedded) * mlp.embedded_width
+    for layer, (i, o) in enumerate(pairwise((inputs, *mlp.hidden, mlp.outputs))):
         if mlp.tabm and layer == len(mlp.hidden):
             heads = [draw_layer(i, o) for _ in range(mlp.tabm)]
             weight, bias = (np.stack(parts) for parts in zip(*heads, strict=True))
@@ -73,7 +84,14 @@ def initial_weights(recipe: Linear, columns: int, random: np.random.Generator) -
             weights[f"layers.{layer}.slope"] = np.full(1, PRELU_START)
     if mlp.skip:
         weights[SKIP] = np.zeros((mlp.outputs, columns))
-    return {name: value.astype(np.float32) for name, value in weights.items()}
+    if not len(embedded):
+        return {name: value.astype(np.float32) for name, value in weights.items()}
+    shape, waves = (len(embedded), mlp.embedding_width), 2 * mlp.embedding_frequencies
+    weights["embedding.frequencies"] = random.normal(0, mlp.embedding_scale, (len(embedded), mlp.embedding_frequencies))
+    if mlp.embedding == "plr":
+        weights["embedding.weight"] = random.uniform(-1, 1, (*shape, waves)) / math.sqrt(waves)
+        weights["embedding.bias"] = random.uniform(-1, 1, shape) / math.sqrt(waves)
+    return {**{name: value.astype(np.float32) for name, value in weights.items()}, EMBEDDED: embedded}
 
 
 class Scaled(nn.Module):
@@ -109,7 +127,34 @@ class Mean(nn.Module):
 
 
 class Skip(nn.Linear):
-    """The linear model beside the layers."""
+    """The linear model beside the layers, of the raw columns alone."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map [row, column + …] to [row, output]."""
+        return super().forward(inputs[..., : self.in_features])
+
+
+class Embedding(nn.Module):
+    """Numbers as sines and cosines of trained frequencies, and with a weight as ReLUs of a linear map of these."""
+
+    columns: Tensor
+
+    def __init__(
+        self, columns: Tensor, frequencies: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("columns", columns)
+        self.frequencies = nn.Parameter(frequencies)
+        self.weight = None if weight is None else nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Put the embedded columns [row, embedded · out] behind the columns [row, column]."""
+        angles = inputs[:, self.columns, None] * (2 * math.pi * self.frequencies)
+        h = torch.cat([angles.sin(), angles.cos()], 2)
+        if self.weight is not None and self.bias is not None:
+            h = torch.relu(torch.einsum("rei,eoi->reo", h, self.weight) + self.bias)
+        return torch.cat([inputs, h.flatten(1)], 1)
 
 
 class Sum(nn.Module):
@@ -128,7 +173,7 @@ class Sum(nn.Module):
 
 def as_module(recipe: Linear, weights: Weights) -> nn.Module:
     """Build one member of plain modules, in evaluation mode: a `torch.nn.Sequential`; with ``skip`` its `Sum` with a
-    `Skip`.
+    `Skip`; with an ``embedding`` behind an `Embedding`.
 
     Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row,
     output].
@@ -145,7 +190,11 @@ def as_module(recipe: Linear, weights: Weights) -> nn.Module:
     if mlp.tabm:
         modules.append(Mean())
     layers = nn.Sequential(*modules)
-    return (Sum(layers, _linear(Skip, weights, "skip")) if mlp.skip else layers).eval()
+    network = Sum(layers, _linear(Skip, weights, "skip")) if mlp.skip else layers
+    if EMBEDDED in weights:
+        parts = {name.split(".")[1]: torch.tensor(weights[name]) for name in weights if name.startswith("embedding.")}
+        network = nn.Sequential(Embedding(**parts), network)
+    return network.eval()
 
 
 def _layer(weights: Weights, name: str) -> nn.Module:

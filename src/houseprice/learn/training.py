@@ -230,16 +230,21 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
     for _, group in groupby(sorted(range(len(members)), key=program), program):
         indices = list(group)
         recipe = as_mlp(members[indices[0]].recipe)
-        widths = (max(members[i].data.X.shape[1] for i in indices), *recipe.hidden, recipe.outputs)
+        columns = max(members[i].data.X.shape[1] for i in indices)
+        embedded = max(len(members[i].embedded) for i in indices)
+        widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, recipe.outputs)
         k = max(1, recipe.tabm)
         state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
         if recipe.tabm:  # scales, and what the biases and heads are more than one
             state += 4 * 4 * (sum(k * (i + o) + (k - 1) * o for i, o in pairwise(widths[:-1])))
             state += 4 * 4 * (k - 1) * (widths[-2] + 1) * widths[-1]
+        state += 4 * 4 * embedded * (2 * recipe.embedding_frequencies + 1) * (1 + recipe.embedding_width)
         written = 4 * recipe.batch_size * k * sum(widths) * (6 if recipe.tabm else 4)
+        written += 4 * recipe.batch_size * embedded * (5 * recipe.embedding_frequencies + 2 * recipe.embedded_width)
         size = len(indices)
-        if device.type == "cpu":  # a plain network's step writes to little; TabM's to more than its state
-            size = max(1, min(math.ceil(size / threads), _CACHE // (state + (written if recipe.tabm else 0))))
+        if device.type == "cpu":  # a plain network's step writes to little; others' to more than their state
+            cached = state + (written if recipe.tabm or embedded else 0)
+            size = max(1, min(math.ceil(size / threads), _CACHE // cached))
         if memory is not None:
             masks = 4 * recipe.batch_size * k * sum(widths) * 2 * mask_steps(recipe)
             each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
