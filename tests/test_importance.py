@@ -13,7 +13,7 @@ from houseprice import pipeline
 from houseprice.config import Linear
 from houseprice.data.features import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
-from houseprice.learn.network import as_module
+from houseprice.learn.plain import as_module
 from houseprice.metrics import METRICS
 from houseprice.plan import Plan
 

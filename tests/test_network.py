@@ -12,17 +12,25 @@ from torch import Tensor, nn
 
 from houseprice.config import MLP, ActivationName, InitializationName, Linear, LossName
 from houseprice.learn.functions import ACTIVATIONS, loss_of
-from houseprice.learn.network import (
-    SKIP,
-    Network,
-    as_module,
-    initial_weights,
-    predict,
-    weights_of,
-)
+from houseprice.learn.network import Network
+from houseprice.learn.plain import EMBEDDED, SKIP, as_module, initial_weights
 
 ACTIVATION_NAMES: tuple[ActivationName, ...] = get_args(ActivationName)
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"skip": True},
+    {"tabm": 3},
+    {"tabm": 3, "skip": True},
+    {"embedding": "periodic", "embedding_frequencies": 2},
+    {"embedding": "plr", "embedding_frequencies": 2, "embedding_width": 3, "skip": True},
+    {"embedding": "plr", "embedding_frequencies": 2, "embedding_width": 2, "tabm": 2},
+]
+
+
+def embedded_by(recipe: MLP, *columns: int) -> NDArray[np.int64]:
+    """The columns that a member embeds, if its recipe embeds any."""
+    return np.array(columns if recipe.embedding != "none" else (), np.int64)
 
 
 def mlp(**settings: Any) -> MLP:
@@ -42,18 +50,26 @@ def targets_for(recipe: Linear, rows: tuple[int, ...], random: np.random.Generat
     ("activation", "loss"),
     [(activation, "squared") for activation in ACTIVATION_NAMES] + [("tanh", loss) for loss in LOSS_NAMES],
 )
-@pytest.mark.parametrize("skip", [False, True])
-def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName, loss: LossName, skip: bool) -> None:
-    recipe = mlp(activation=activation, loss=loss, classes=3 if loss == "cross_entropy" else 2, quantile=0.3)
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+def test_the_backward_pass_is_the_gradient_in_float64(
+    activation: ActivationName, loss: LossName, settings: dict[str, Any]
+) -> None:
+    classes = 3 if loss == "cross_entropy" else 2
+    recipe = mlp(activation=activation, loss=loss, classes=classes, quantile=0.3, **settings)
     random = np.random.default_rng(1)
     members, rows, inputs = 2, 6, 3
-    network = Network(
-        inputs, recipe.hidden, recipe.outputs, activation, members=members, skip=skip, dtype=torch.float64
-    )
-    x = torch.from_numpy(random.standard_normal((members, rows, inputs)))
+    chosen = [embedded_by(recipe, 0, 2), embedded_by(recipe, 0, 1)]
+    network = Network(recipe, inputs, members=members, embedded=len(chosen[0]), dtype=torch.float64)
+    for member in range(members):
+        network.load(member, initial_weights(recipe, inputs, random, chosen[member]))
+    x = torch.from_numpy(random.standard_normal((members, rows, network.widths[0])))
     y = targets_for(recipe, (members, rows), random)
-    masks = [torch.from_numpy(random.integers(0, 2, (members, rows, width)) * 2.0) for width in recipe.hidden]
+    shape = members, *network.implicit, rows
+    masks = [torch.from_numpy(random.integers(0, 2, (*shape, width)) * 2.0) for width in recipe.hidden]
+    masks.insert(0, torch.from_numpy(random.integers(0, 2, x.shape) * 2.0))
     weight = torch.from_numpy(random.uniform(0, 1, (members, rows, 1)))  # 0 for padded rows, in earnest
+    if recipe.tabm:
+        y, weight = y.unsqueeze(1), weight.unsqueeze(1)
     names = list(network.parameters)
     functions = loss_of(recipe)
 
@@ -62,7 +78,7 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
         def forward(ctx: Any, *parameters: Tensor) -> Tensor:
             for name, value in zip(names, parameters, strict=True):
                 network.parameters[name].copy_(value)
-            prediction = network.forward(x, masks)
+            prediction = network.forward(x.clone(), masks)
 
             def slope(out: Tensor) -> None:
                 functions.slope(prediction, y, out)
@@ -70,7 +86,7 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
 
             network.backward(slope)
             ctx.gradients = [network.gradients[name].clone() for name in names]
-            return (functions.rows(prediction, y) * weight[..., 0]).sum()
+            return (functions.rows(prediction, y.expand_as(prediction)) * weight[..., 0]).sum()
 
         @staticmethod
         def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, ...]:
@@ -84,28 +100,32 @@ def test_the_backward_pass_is_the_gradient_in_float64(activation: ActivationName
         with torch.no_grad():
             start[names.index("layers.2.weight")][..., 1:] = 0
             start[names.index("layers.2.bias")][..., 1:] = 0
-            if skip:
+            if recipe.skip:
                 start[names.index(SKIP)][..., 1:] = 0
     assert torch.autograd.gradcheck(Engine.apply, start)
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
-@pytest.mark.parametrize("skip", [False, True])
-def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, skip: bool) -> None:
-    recipe = mlp(activation=activation, skip=skip)
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName, settings: dict[str, Any]) -> None:
+    recipe = mlp(activation=activation, **settings)
     random = np.random.default_rng(2)
-    network = Network(7, recipe.hidden, 1, activation, members=3, skip=skip)
+    network = Network(recipe, 7, members=3, embedded=len(embedded_by(recipe, 1, 4, 6)))
     for member in range(3):
-        start = initial_weights(recipe, 7, random)
-        network.load(member, {name: random.standard_normal(v.shape).astype(np.float32) for name, v in start.items()})
+        start = initial_weights(recipe, 7, random, embedded_by(recipe, 1, 4, 6)[:member])
+        drawn = {name: random.standard_normal(v.shape).astype(np.float32) for name, v in start.items()}
+        network.load(member, {**drawn, EMBEDDED: start[EMBEDDED]} if EMBEDDED in start else drawn)
     X = torch.randn(50, 7)
     for member in range(3):
-        weights = weights_of(network.parameters, member, 7, 1)
+        weights = network.weights_of(network.parameters, member)
         plain = as_module(recipe, weights)
-        ours = predict(network.parameters, member, X, 1, activation)
+        ours = network.predict(network.parameters, member, X)
         torch.testing.assert_close(ours, plain(X).detach(), rtol=1e-5, atol=1e-6)
-        training = network.forward(X.expand(3, -1, -1).contiguous(), [None, None])
-        torch.testing.assert_close(ours, training[member], rtol=1e-5, atol=1e-6)
+        x = torch.zeros(3, 50, network.widths[0])
+        x[..., :7] = X
+        training = network.forward(x, [None, None, None])
+        mean = training[member].mean(0) if recipe.tabm else training[member]
+        torch.testing.assert_close(ours, mean, rtol=1e-5, atol=1e-6)
 
 
 def test_activations_are_torchs() -> None:
@@ -175,32 +195,37 @@ def test_the_default_initialisation_is_torchs() -> None:
     assert bound(ours["layers.0.bias"]) == pytest.approx(bound(layer.bias.detach().numpy()), rel=0.05)
 
 
-def test_a_member_does_not_feel_the_padding() -> None:
-    """A member of 3 columns among one of 6: the gradients of its padded inputs are exactly 0."""
-    recipe = mlp()
+@pytest.mark.parametrize("settings", SHAPES, ids=str)
+def test_a_member_does_not_feel_the_padding(settings: dict[str, Any]) -> None:
+    """A member of 3 columns among one of 6: all that it doesn't take back as its own has gradients of exactly 0."""
+    recipe = mlp(**settings)
     random = np.random.default_rng(4)
-    network = Network(6, recipe.hidden, 1, "relu", members=2)
-    for member, columns in enumerate((3, 6)):
-        network.load(member, initial_weights(recipe, columns, random))
-    x = torch.randn(2, 8, 6)
-    x[0, :, 3:] = 0
-    network.forward(x, [None, None])
+    chosen = [embedded_by(recipe, 1), embedded_by(recipe, 0, 3, 5)]
+    network = Network(recipe, 6, members=2, embedded=len(chosen[1]))
+    starts = [initial_weights(recipe, columns, random, chosen[m]) for m, columns in enumerate((3, 6))]
+    for member, start in enumerate(starts):
+        network.load(member, start)
+    x = torch.randn(2, 8, network.widths[0])
+    x[0, :, 3:6] = 0
+    network.forward(x, [None, None, None])
     network.backward(lambda out: out.fill_(1.0))
-    assert not network.parameters["layers.0.weight"][0, 3:].any()
-    assert not network.gradients["layers.0.weight"][0, 3:].any()
-    assert network.gradients["layers.0.weight"][1, 3:].any()
-    assert weights_of(network.parameters, 0, 3, 1)["layers.0.weight"].shape == (5, 3)
+    for member, start in enumerate(starts):
+        weights, gradients = (network.weights_of(kind, member) for kind in (network.parameters, network.gradients))
+        for name, value in start.items():
+            np.testing.assert_array_equal(weights[name], value)
+        for name, gradient in network.gradients.items():
+            assert gradients[name].any()
+            assert np.count_nonzero(gradients[name]) == torch.count_nonzero(gradient[member])
 
 
 def test_bfloat16_products_are_near() -> None:
-    recipe = mlp(hidden=(16,))
-    weights = initial_weights(recipe, 9, np.random.default_rng(5))
+    weights = initial_weights(mlp(hidden=(16,)), 9, np.random.default_rng(5))
     x = torch.randn(1, 32, 9)
     results = []
-    for rounded in (False, True):
-        network = Network(9, recipe.hidden, 1, "relu", members=1, bfloat16=rounded)
+    for precision in ("float32", "bfloat16"):
+        network = Network(mlp(hidden=(16,), precision=precision), 9, members=1)
         network.load(0, weights)
-        prediction = network.forward(x, [None]).clone()
+        prediction = network.forward(x, [None, None]).clone()
         network.backward(lambda out: out.fill_(1 / 32))
         results.append((prediction, network.gradients["layers.0.weight"].clone()))
     for exact, rounded_one in zip(*results, strict=True):

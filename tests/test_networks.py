@@ -12,7 +12,7 @@ import torch
 from competitions import Ear, command, entry_of, environment, open_plan, submit, write_competition
 from houseprice import pipeline
 from houseprice.learn.checkpoint import load_weights
-from houseprice.learn.network import as_module
+from houseprice.learn.plain import as_module
 
 LONG = "mlp.epochs=300"
 

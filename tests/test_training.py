@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from houseprice.config import MLP, ActivationName, Linear, LossName
 from houseprice.errors import StorageError, TrainingError
 from houseprice.learn import batch, checkpoint, training
-from houseprice.learn.batch import MASK_STEPS, learning_rate_factor, targets_of
+from houseprice.learn.batch import learning_rate_factor, mask_steps, targets_of
 from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
-from houseprice.learn.network import SKIP, Network, Sum, as_module, initial_weights
+from houseprice.learn.network import Network
+from houseprice.learn.plain import SKIP, Embedding, Heads, Mean, Scaled, Sum, as_module
 from houseprice.learn.training import fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -66,22 +67,30 @@ class Dropout(nn.Module):
     mask: Tensor
 
     def forward(self, h: Tensor) -> Tensor:
-        return h * self.mask[: len(h)] if self.training else h
+        return h * self.mask[..., : h.shape[-2], :] if self.training else h
 
 
-def plain_masks(streams: Streams, place: int, rate: float, steps: int, rows: int, width: int) -> Iterator[Tensor]:
-    """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them."""
-    for first in range(0, steps, MASK_STEPS):
-        block = min(MASK_STEPS, steps - first)
-        kept = np.ones((block, rows, width), np.bool_)
-        if rate:
-            streams.keep(place, rate, kept)
+def plain_masks(
+    recipe: MLP, streams: Streams, place: int, rate: float, steps: int, widths: Sequence[int]
+) -> Iterator[Tensor]:
+    """The dropout masks of an epoch, one [row, width] a step, drawn as the engine draws them, part by part."""
+    at_once, implicit = mask_steps(recipe), (recipe.tabm,) if recipe.tabm and place else ()
+    for first in range(0, steps, at_once):
+        kept = np.ones((min(at_once, steps - first), *implicit, recipe.batch_size, sum(widths)), np.bool_)
+        for part in np.split(kept, np.cumsum(widths)[:-1], axis=-1):
+            if rate:
+                streams.keep(place, rate, part)
         yield from torch.from_numpy(kept).float() / (1 - dropped_of_65536(rate) / 65536)
 
 
-def plain_optimizer(recipe: MLP, net: nn.Sequential) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.ndim == 2]
-    others = [p for p in net.parameters() if p.ndim != 2]
+def matrices(net: nn.Module) -> list[nn.Parameter]:
+    """The weights: no biases, slopes and scales."""
+    return [p for name, p in net.named_parameters() if name.endswith("weight") and p.ndim > 1]
+
+
+def plain_optimizer(recipe: MLP, net: nn.Module) -> torch.optim.Optimizer:
+    weights = matrices(net)
+    others = [p for p in net.parameters() if not any(p is weight for weight in weights)]
     groups = [
         {"params": weights, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": recipe.weight_decay if recipe.decay_biases else 0.0},
@@ -94,26 +103,33 @@ def plain_optimizer(recipe: MLP, net: nn.Sequential) -> torch.optim.Optimizer:
 
 def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
     """Train one member with `torch.nn`, autograd and `torch.optim`, from the streams that the engine uses."""
-    streams = Streams.of(Member(recipe, data, seed), len(recipe.hidden))
-    start = as_module(recipe, initial_weights(recipe, data.X.shape[1], streams.initial))
+    member = Member(recipe, data, seed)
+    streams = Streams.of(member, len(recipe.hidden))
+    start = as_module(recipe, member.initial_weights(streams.initial))
     modules: list[nn.Module] = []
+    embeddings = [module for module in start.modules() if isinstance(module, Embedding)]
+    start = start[1] if isinstance(start, nn.Sequential) and embeddings else start
     for module in (start.terms[0] if isinstance(start, Sum) else start).children():
-        modules += [module] if isinstance(module, nn.Linear) else [module, Dropout()]
+        if not isinstance(module, Mean):  # the loss is the mean of the implicit members', not that of their mean
+            modules += [module] if isinstance(module, (nn.Linear, Scaled, Heads)) else [module, Dropout()]
     layers = nn.Sequential(*modules)
-    net = nn.Sequential(Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
+    net = nn.Sequential(*embeddings, Dropout(), Sum(layers, start.terms[1]) if isinstance(start, Sum) else layers)
     drops = [module for module in net.modules() if isinstance(module, Dropout)]
     optimizer, loss = plain_optimizer(recipe, net), loss_of(recipe)
     steps = math.ceil(len(data.fit_rows) / recipe.batch_size)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(recipe, step, steps))
-    averaged = {name: value.clone() for name, value in net.state_dict().items()}
-    rates, widths = (recipe.input_dropout, *recipe.dropout_rates), (data.X.shape[1], *recipe.hidden)
+    averaged = {name: value.detach().clone() for name, value in net.named_parameters()}
+    rates, widths = (recipe.input_dropout, *recipe.dropout_rates), [(width,) for width in recipe.hidden]
+    of_inputs = data.X.shape[1], len(member.embedded) * recipe.embedded_width
     for _ in range(recipe.epochs):
         net.train()
         order = streams.batch_rows(data.fit_rows)
-        y = streams.noisy(Member(recipe, data, seed), data.y[order])
+        y = streams.noisy(member, data.y[order])
+        sizes = [min(recipe.batch_size, len(order) - first) for first in range(0, len(order), recipe.batch_size)]
+        shares, others = streams.mixed(recipe.mixup, sizes) if recipe.mixup else (None, None)
         masks = [
-            plain_masks(streams, place, rate, steps, recipe.batch_size, width)
-            for place, (rate, width) in enumerate(zip(rates, widths, strict=True))
+            plain_masks(recipe, streams, place, rate, steps, parts)
+            for place, (rate, parts) in enumerate(zip(rates, [of_inputs, *widths], strict=True))
         ]
         for step in range(steps):
             rows = slice(step * recipe.batch_size, (step + 1) * recipe.batch_size)
@@ -121,21 +137,25 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
                 drop.mask = next(mask)
             target = torch.from_numpy(targets_of(recipe, y[rows]))
             inputs = data.X[order[rows]]
+            if shares is not None and others is not None:
+                inputs = (1 - shares[step]) * inputs + shares[step] * inputs[others[step]]
+                target = (1 - shares[step]) * target + shares[step] * target[others[step]]
             if recipe.input_noise:
                 noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
                 inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
-            objective = loss.rows(net(torch.from_numpy(inputs)), target).mean()
-            objective = objective + recipe.l1 * sum(p.abs().sum() for p in net.parameters() if p.ndim == 2)
+            prediction = net(torch.from_numpy(inputs * member.seen))
+            objective = loss.rows(prediction, target.expand_as(prediction)).mean()
+            objective = objective + recipe.l1 * sum(p.abs().sum() for p in matrices(net))
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
             optimizer.step()
             scheduler.step()
-            for name, value in net.state_dict().items():
-                averaged[name].lerp_(value, 1 - recipe.ema)
+            for name, value in net.named_parameters():
+                averaged[name].lerp_(value.detach(), 1 - recipe.ema)
     if recipe.ema:
-        net.load_state_dict(averaged)
+        net.load_state_dict(averaged, strict=False)  # the positions of embedded columns are no parameters
     return net.eval()
 
 
@@ -149,6 +169,27 @@ OPTIMIZERS: list[dict[str, Any]] = [
 OTHERS: list[dict[str, Any]] = [
     {"input_dropout": 0.3, "dropout": (0.0, 0.5)},
     {"input_noise": 0.3, "input_dropout": 0.1},
+    {"mixup": 0.4, "input_noise": 0.1},
+    {"mixup": 1.0, "loss": "binary_cross_entropy", "label_noise": 0.1},
+    {"mixup": 0.2, "loss": "cross_entropy", "classes": 3},
+    {"column_share": 0.5},
+    {"column_share": 0.3, "skip": True, "input_noise": 0.2, "input_dropout": 0.2, "mixup": 0.3, "weight_decay": 0.1},
+    {"tabm": 4, "activation": "prelu"},
+    {
+        "tabm": 3,
+        "skip": True,
+        "optimizer": "adamw",
+        "weight_decay": 0.1,
+        "l1": 0.01,
+        "loss": "cross_entropy",
+        "classes": 3,
+    },
+    {"tabm": 2, "clip_norm": 0.1, "ema": 0.9, "decay_biases": True, "weight_decay": 0.01, "activation": "mish"},
+    {"tabm": 3, "column_share": 0.5, "mixup": 0.2, "input_noise": 0.1, "input_dropout": 0.1, "dropout": (0.0, 0.3)},
+    {"embedding": "periodic", "embedding_frequencies": 3, "input_dropout": 0.2, "input_noise": 0.1, "mixup": 0.2},
+    {"embedding": "plr", "skip": True, "column_share": 0.6, "input_dropout": 0.1, "weight_decay": 0.1, "l1": 0.01},
+    {"embedding": "plr", "tabm": 3, "skip": True, "input_dropout": 0.1, "clip_norm": 0.5, "ema": 0.9, "mixup": 0.2},
+    {"embedding": "periodic", "hidden": (), "dropout": 0.0, "decay_biases": True, "weight_decay": 0.1},
     {"skip": True},
     {"skip": True, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01, "loss": "cross_entropy", "classes": 3},
     {"l1": 0.01},
@@ -176,11 +217,12 @@ def test_a_member_equals_a_plain_loop_over_20_epochs(settings: dict[str, Any]) -
     data = fold(classes=recipe.classes if "cross_entropy" in recipe.loss else 0)
     ours = train_members(recipe, [data], [3])[0]
     net = plain_loop(recipe, data, 3)
-    linears = [module for module in net.modules() if isinstance(module, nn.Linear)]
     names = [f"layers.{layer}.weight" for layer in range(len(recipe.hidden) + 1)] + [SKIP] * recipe.skip
-    for name, linear in zip(names, linears, strict=True):
-        np.testing.assert_allclose(ours.weights[name], linear.weight.detach().numpy(), rtol=1e-5, atol=1e-5)
+    names = ["embedding.weight"] * (recipe.embedding == "plr") + names
+    for name, weight in zip(names, matrices(net), strict=True):
+        np.testing.assert_allclose(ours.weights[name], weight.detach().numpy(), rtol=1e-5, atol=1e-5)
     prediction = net(torch.from_numpy(data.X)).detach().numpy()
+    prediction = prediction.mean(0) if recipe.tabm else prediction
     prediction = prediction[:, 0] if recipe.outputs == 1 else prediction
     np.testing.assert_allclose(ours.predictions, prediction, rtol=1e-5, atol=1e-5)
 
@@ -221,16 +263,17 @@ def test_schedules_are_torchs() -> None:
 # independent of company ------------------------------------------------------------------------------------
 
 
-def company() -> list[Member]:
-    """24 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
+def company(**shape: Any) -> list[Member]:
+    """30 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
     folds = [fold(0, 70, 7), fold(1, 71, 9), fold(2, 75, 7)]
     settings: list[dict[str, Any]] = [
         {},
         {"learning_rate": 0.01, "weight_decay": 0.1},
         {"dropout": 0.0, "l1": 0.01},
         {"input_dropout": 0.1, "dropout": (0.5, 0.1), "label_noise": 0.2, "input_noise": 0.1},
+        {"mixup": 0.3, "column_share": 0.5},
     ]
-    return [Member(mlp(skip=True, **one), data, seed) for data in folds for one in settings for seed in (0, 5)]
+    return [Member(mlp(skip=True, **one, **shape), data, seed) for data in folds for one in settings for seed in (0, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +281,17 @@ def together() -> list[FittedMember]:
     return fit(company())
 
 
-@pytest.mark.parametrize("position", [0, 3, 5, 6, 12, 23])
+@pytest.mark.parametrize("position", [0, 3, 5, 8, 16, 29])
 def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], position: int) -> None:
     assert_close(fit([company()[position]])[0], together[position])
+
+
+@pytest.mark.parametrize("shape", [{"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}], ids=str)
+def test_whatever_a_network_is_company_changes_nothing(shape: dict[str, Any]) -> None:
+    members = company(**shape)
+    together = fit(members)
+    for position in (2, 9, 17, 28):
+        assert_close(fit([members[position]])[0], together[position])
 
 
 def test_order_and_absence_of_others_change_nothing(together: list[FittedMember]) -> None:
@@ -384,6 +435,37 @@ def test_members_stop_each_on_its_own() -> None:
         assert_close(fit([member])[0], one)
 
 
+@pytest.mark.parametrize(("share", "seen"), [(0.5, 4), (0.3, 2), (0.01, 1), (1.0, 7)])
+def test_a_member_never_feels_the_columns_that_it_does_not_see(share: float, seen: int) -> None:
+    recipe = mlp(column_share=share, skip=True, input_noise=0.1, mixup=0.3, optimizer="adamw", l1=0.001)
+    data = fold()
+    members = [Member(recipe, data, seed) for seed in range(4)]
+    for member, one in zip(members, fit(members), strict=True):
+        assert member.seen.sum() == seen
+        for name in ("layers.0.weight", SKIP):
+            assert (one.weights[name].any(0) == member.seen).all()
+    assert len({member.seen.tobytes() for member in members}) > 1 or share == 1
+    changed = dataclasses.replace(data, X=np.where(members[0].seen, data.X, data.X + 100).astype(np.float32))
+    np.testing.assert_array_equal(fit(members[:1])[0].predictions, fit([Member(recipe, changed, 0)])[0].predictions)
+
+
+def test_numbers_are_embedded_and_indicators_are_not() -> None:
+    """What counts is the fit rows: a third value among the validation rows changes nothing."""
+    data = fold()
+    X = data.X.copy()
+    X[:, 2] = X[:, 2] > 0
+    X[:, 4] = 1.0
+    X[data.valid_rows, 2] = 0.5
+    data = dataclasses.replace(data, X=X)
+    member = Member(mlp(embedding="periodic", embedding_frequencies=2), data, 0)
+    assert list(member.embedded) == [0, 1, 3, 5, 6]
+    (fitted,) = fit([member])
+    assert list(fitted.weights["embedding.columns"]) == [0, 1, 3, 5, 6]
+    assert fitted.weights["layers.0.weight"].shape == (8, 7 + 5 * 4)
+    flat = dataclasses.replace(data, X=(X > 0).astype(np.float32))
+    assert_same_bits(*(fit([Member(mlp(embedding=kind), flat, 0)])[0] for kind in ("plr", "none")))
+
+
 def test_losses_are_those_of_the_predictions() -> None:
     data = fold()
     fitted = train_members(mlp(curve_every=7), [data], [0])[0]
@@ -426,6 +508,11 @@ def test_absent_devices_and_unfit_data_are_named() -> None:
         {"learning_rate": 0},
         {"quantile": 1.0},
         {"input_dropout": 1.0},
+        {"mixup": -0.1},
+        {"column_share": 0.0},
+        {"tabm": 1},
+        {"embedding": "plr", "embedding_scale": 0.0},
+        {"tabm": 4, "hidden": ()},
         {"dropout": (0.1, 0.2, 0.3)},
         {"warmup_epochs": 20},
         {"loss": "binary_cross_entropy", "classes": 3},
@@ -479,6 +566,9 @@ class Interruption:
         {"weight_decay": 0.01, "input_dropout": 0.1, "label_noise": 0.1, "schedule": "cosine"},
         {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.02, "ema": 0.9},
         {"patience": 8, "activation": "prelu", "learning_rate": 0.01},
+        {"mixup": 0.3, "column_share": 0.5},
+        {"tabm": 3, "patience": 8, "learning_rate": 0.01},
+        {"embedding": "plr", "column_share": 0.5, "input_dropout": 0.1, "patience": 8, "learning_rate": 0.01},
     ],
     ids=str,
 )
@@ -526,9 +616,17 @@ def test_running_out_of_memory_names_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"activation": "prelu"}, {"skip": True}, {"loss": "cross_entropy", "classes": 3}], ids=str
+    "settings",
+    [
+        {"activation": "prelu"},
+        {"skip": True},
+        {"loss": "cross_entropy", "classes": 3},
+        {"tabm": 3, "skip": True, "activation": "prelu"},
+        {"embedding": "plr", "skip": True},
+    ],
+    ids=str,
 )
-def test_stored_weights_load_into_a_plain_sequential(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_stored_weights_load_into_plain_modules(tmp_path: Path, settings: dict[str, Any]) -> None:
     recipe = mlp(**settings)
     folds = [fold(0, classes=3), fold(1, columns=9, classes=3)]
     fitted = train_members(recipe, folds, [0, 1])

@@ -232,7 +232,7 @@ class Linear(Experiment):
     weight_decay: NonNegative = 0.0
     """Coupled (an L2 term of the loss, D2L §3.7) with ``sgd`` and ``adam``, decoupled with ``adamw``."""
     decay_biases: bool = False
-    """Whether weight decay falls on biases and PReLU's slopes too, as with ``torch.optim``'s defaults."""
+    """Whether weight decay falls on all parameters, as with ``torch.optim``'s defaults, or on weight matrices alone."""
     l1: NonNegative = 0.0
     """Factor of the weights' summed absolute values, added to the loss (D2L §3.7); never on biases."""
     label_noise: NonNegative = 0.0
@@ -241,6 +241,12 @@ class Linear(Experiment):
     """Share of the inputs that are dropped at each step (D2L §5.6)."""
     input_noise: NonNegative = 0.0
     """Standard deviation of the normal noise added to the inputs at each step (Bishop 1995; D2L §5.6)."""
+    mixup: NonNegative = 0.0
+    """Each step, a member's rows and targets are mixed with those of other rows of the batch, in shares λ and 1 - λ,
+    λ ~ Beta(mixup, mixup) (Zhang, Cisse, Dauphin & Lopez-Paz 2018); 0: not. Targets are mixed after ``label_noise``,
+    inputs before ``input_noise`` and ``input_dropout``."""
+    column_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the columns that a member sees, at least one, drawn once for each member (random subspaces, Ho 1998)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the learning rate changes (D2L §12.11)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
@@ -298,6 +304,30 @@ class MLP(Linear):
     skip: bool = False
     """Whether a linear model of the inputs, which starts at 0, is added to the output (Cheng et al. 2016, "wide")."""
 
+    tabm: Annotated[int, Field(ge=0)] = 0
+    """TabM (Gorishniy, Kotelnikov & Babenko 2024): so many implicit members a network, which share the weights of the
+    hidden layers; 0: off. Each has its own scales of a layer's inputs and outputs, biases, dropout masks and head. Rows
+    and what is done to them are the same for all. The loss is the mean of theirs, and so is the prediction: of logits,
+    where the paper averages probabilities. Scales are spared by weight decay, as biases are; the paper decays them."""
+
+    embedding: Literal["none", "periodic", "plr"] = "none"
+    """What a column with more than two distinct values among the fitted rows becomes beside itself: sines and cosines
+    with trained frequencies, or ReLUs of its own linear map of these (`houseprice.learn.embedding`)."""
+    embedding_frequencies: Count = 16
+    """How many an embedded column has."""
+    embedding_width: Count = 4
+    """Of ``plr`` alone: outputs of a column's linear map."""
+    embedding_scale: Positive = 0.1
+    """Standard deviation of the initial frequencies, in periods per unit of the column."""
+
+    @model_validator(mode="after")
+    def _two_share_hidden_layers(self) -> "MLP":
+        if self.tabm == 1:
+            raise ValueError("tabm: 1 implicit member shares with nobody; use 2 or more, or 0 for a plain network")
+        if self.tabm and not self.hidden:
+            raise ValueError(f"tabm: {self.tabm} implicit members share hidden layers, and hidden is empty; add one")
+        return self
+
     @model_validator(mode="after")
     def _one_rate_a_layer(self) -> "MLP":
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
@@ -305,12 +335,20 @@ class MLP(Linear):
         return self
 
     @property
+    def embedded_width(self) -> int:
+        """How many inputs an embedded column adds."""
+        return {"none": 0, "periodic": 2 * self.embedding_frequencies, "plr": self.embedding_width}[self.embedding]
+
+    @property
     def dropout_rates(self) -> tuple[float, ...]:
         """The dropout rate behind each hidden layer."""
         return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * len(self.hidden)
 
 
-PER_MEMBER = ("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "dropout")
+PER_MEMBER = (
+    *("learning_rate", "weight_decay", "l1", "label_noise", "input_dropout", "input_noise", "mixup", "column_share"),
+    "dropout",
+)
 """Keys of `Linear` and `MLP` in which members that are trained as one batch may differ."""
 
 

@@ -13,19 +13,15 @@ from torch import Tensor
 from houseprice.config import MLP, Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
+from houseprice.learn.layers import Parameters
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
-from houseprice.learn.network import (
-    Network,
-    Parameters,
-    has_skip,
-    hidden_layers,
-    initial_weights,
-    predict,
-    weights_of,
-)
+from houseprice.learn.network import Network, norm_by_member
+from houseprice.learn.plain import as_mlp
 
-MASK_STEPS = 8
-"""Dropout masks are drawn for so many steps at once."""
+
+def mask_steps(recipe: MLP) -> int:
+    """For how many steps dropout masks are drawn at once; with TabM one step has many."""
+    return max(1, 8 // max(1, recipe.tabm))
 
 
 def steps_per_epoch(member: Member) -> int:
@@ -110,25 +106,22 @@ class Batch:
         score: Score | None,
     ) -> None:
         self.members, self.device, self.score = members, device, score
-        self.recipe = recipe = members[0].recipe  # for what they share
-        self.hidden, self.activation = hidden_layers(recipe)
+        self.recipe = recipe = as_mlp(members[0].recipe)  # for what they share
         self.loss = loss_of(recipe)
         self.matrices = [matrices[id(member.data.X)] for member in members]
         self.test_matrices = [matrices[id(member.data.X_test)] for member in members]
         self.columns = [X.shape[1] for X in self.matrices]
         self.steps, self.epoch = steps_per_epoch(members[0]), 0
-        self.network = Network(
-            max(self.columns), self.hidden, recipe.outputs, self.activation,
-            members=len(members), skip=has_skip(recipe), bfloat16=recipe.precision == "bfloat16", device=device,
-        )  # fmt: skip
-        self.streams = [Streams.of(member, len(self.hidden)) for member in members]
+        embedded = max(len(member.embedded) for member in members)
+        self.network = Network(recipe, max(self.columns), members=len(members), embedded=embedded, device=device)
+        self.streams = [Streams.of(member, len(recipe.hidden)) for member in members]
         for m, streams in enumerate(self.streams):
-            self.network.load(m, initial_weights(recipe, self.columns[m], streams.initial))
+            self.network.load(m, members[m].initial_weights(streams.initial))
         self.optimizer = Optimizer([member.recipe for member in members], self.network)
         copies = {name: value.clone() for name, value in self.network.parameters.items()}
-        self.averaged = copies if recipe.ema else self.network.parameters
+        self.averaged: Parameters = copies if recipe.ema else self.network.parameters
         self.best = self.network.like_parameters() if recipe.patience else self.averaged
-        curve, layers = (len(members), recipe.epochs), len(self.hidden) + 1
+        curve, layers = (len(members), recipe.epochs), len(recipe.hidden) + 1
         self.records = {
             "train": np.full(curve, np.nan), "valid": np.full(curve, np.nan),
             "train_score": np.full(curve, np.nan), "valid_score": np.full(curve, np.nan),
@@ -139,7 +132,9 @@ class Batch:
         }  # fmt: skip
         self.l1 = [member.recipe.l1 for member in members]
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
-        self.rates = [(one.recipe.input_dropout, *_dropout_rates(one.recipe)) for one in members]
+        self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
+        self.seen = self._seen() if any(member.recipe.column_share < 1 for member in members) else None
+        self.rates = [(one.recipe.input_dropout, *as_mlp(one.recipe).dropout_rates) for one in members]
         self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
 
@@ -198,16 +193,19 @@ class Batch:
         left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
         last = int(left.max())  # rows of the last step; who has fewer is padded
         real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
-        real = real[:, :, None].to(self.device)  # [member, row, 1]
-        for first in range(0, self.steps, MASK_STEPS):
-            steps = range(first, min(first + MASK_STEPS, self.steps))
-            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.hidden) + 1)]
+        k = max(1, self.recipe.tabm)
+        real = (real[:, :, None] if k == 1 else real[:, None, :, None] / k).to(self.device)  # [member, row, 1]
+        mixing = self._draw_mixing(left.tolist()) if self.mixup else [None] * self.steps
+        at_once = mask_steps(self.recipe)
+        for first in range(0, self.steps, at_once):
+            steps = range(first, min(first + at_once, self.steps))
+            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.recipe.hidden) + 1)]
             for step, *at_step in zip(steps, *masks, strict=True):
                 if step < self.steps - 1:
-                    self._step(step, order[step], targets[step], 1 / size, at_step)
+                    self._step(step, order[step], targets[step], 1 / (k * size), at_step, mixing[step])
                 else:
-                    short = [mask if mask is None else mask[:, :last] for mask in at_step]
-                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short)
+                    short = [mask if mask is None else mask[..., :last, :] for mask in at_step]
+                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
 
     def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
@@ -225,41 +223,79 @@ class Batch:
         ]
         return by_step[0].to(self.device).unbind(), by_step[1].to(self.device).unbind()
 
+    def _draw_mixing(self, left: Sequence[int]) -> Sequence[tuple[Tensor, Tensor] | None]:
+        """Draw whom each row is mixed with at each step, its place among [member · row], and that one's share
+        [member, 1, 1]. Of the last step a member has ``left`` rows; padding is left as it is.
+        """
+        whole = [self.recipe.batch_size] * (self.steps - 1)
+        others = [np.arange(len(left) * rows).reshape(len(left), rows) for rows in (*whole, max(left))]
+        shares = np.zeros((self.steps, len(left), 1, 1), np.float32)
+        for m, alpha in self.mixup.items():
+            shares[:, m, 0, 0], permutations = self.streams[m].mixed(alpha, [*whole, left[m]])
+            for other, permutation in zip(others, permutations, strict=True):
+                other[m, : len(permutation)] = other[m, permutation]
+        by_step = torch.from_numpy(shares).to(self.device).unbind()
+        return [(torch.from_numpy(other).to(self.device), share) for other, share in zip(others, by_step, strict=True)]
+
+    def _seen(self) -> Tensor:
+        """1 where a member sees a column, else 0: [member, 1, column]."""
+        seen = self.network.empty(len(self.members), 1, max(self.columns))
+        for m, member in enumerate(self.members):
+            seen[m, 0, : self.columns[m]] = torch.from_numpy(member.seen)
+        return seen
+
     def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
-        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None."""
+        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None.
+
+        TabM's implicit members share those of the input, and have their own of hidden layers.
+        """
         rates = [rates[place] for rates in self.rates]
         if not any(rates):
             return [None] * steps
         kept, masks = self._mask_buffers(place)
         kept, masks = kept[:steps], masks[:steps]
         for m, rate in enumerate(rates):
-            width = self.columns[m] if place == 0 else self.network.widths[place]
-            if rate:
-                self.streams[m].keep(place, rate, kept[:, m, :, :width])
+            for part in self.network.own_inputs(m) if place == 0 else [slice(None)]:
+                if rate:
+                    self.streams[m].keep(place, rate, kept[:, m, ..., part])
         scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
         masks.copy_(torch.from_numpy(kept.view(np.uint8)))
-        return masks.mul_(torch.tensor(scales, device=self.device)[:, None, None]).unbind()
+        return masks.mul_(_by_member(scales, masks[0])).unbind()
 
     def _mask_buffers(self, place: int) -> tuple[NDArray[np.bool_], Tensor]:
-        """What masks are drawn to, [step, member, row, width]: made once."""
+        """What masks are drawn to, [step, member, row, width] or [step, member, implicit, row, width]: made once."""
         if place not in self._masks:
-            shape = (MASK_STEPS, len(self.members), self.recipe.batch_size, self.network.widths[place])
+            rows = *(self.network.implicit if place else ()), self.recipe.batch_size
+            shape = (mask_steps(self.recipe), len(self.members), *rows, self.network.widths[place])
             self._masks[place] = np.ones(shape, np.bool_), self.network.empty(*shape)
         return self._masks[place]
 
     def _step(
-        self, step: int, order: Tensor, targets: Tensor, weight: float | Tensor, masks: list[Tensor | None]
+        self,
+        step: int,
+        order: Tensor,
+        targets: Tensor,
+        weight: float | Tensor,
+        masks: list[Tensor | None],
+        mixing: tuple[Tensor, Tensor] | None,
     ) -> None:
         """One step of all members: order [member, row], targets [member, row, output]."""
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
+        columns = inputs[..., : network.columns]
+        if mixing is not None:
+            others, shares = mixing
+            columns.lerp_(columns.flatten(0, 1)[others], shares)
+            targets = targets.lerp(targets.flatten(0, 1)[others], shares)
+        if recipe.tabm:
+            targets = targets.unsqueeze(1)  # the same for all implicit members
         for m, scale in self.noise.items():
             shape = recipe.batch_size, self.columns[m]  # a whole batch's: others may be ahead of a short one
             noise = torch.from_numpy(self.streams[m].input_noise.standard_normal(shape, np.float32))
             inputs[m, :, : shape[1]].add_(noise[: inputs.shape[1]].to(self.device), alpha=scale)
-        if masks[0] is not None:
-            inputs.mul_(masks[0])
-        prediction = network.forward(inputs, masks[1:])  # [member, row, output]
+        if self.seen is not None:
+            columns.mul_(self.seen)
+        prediction = network.forward(inputs, masks)  # [member, row, output]: TabM's [member, implicit, row, output]
 
         def slope(out: Tensor) -> None:
             self.loss.slope(prediction, targets, out)
@@ -269,24 +305,26 @@ class Batch:
         if any(self.l1):
             for name, gradient in network.gradients.items():
                 if name.endswith("weight"):
-                    l1 = torch.tensor(self.l1, device=self.device)[:, None, None]
-                    gradient.addcmul_(network.parameters[name].sign(), l1)
+                    gradient.addcmul_(network.parameters[name].sign(), _by_member(self.l1, gradient))
         if recipe.clip_norm:
-            norms = [torch.linalg.vector_norm(g, dim=(1, 2)) for g in network.gradients.values()]
+            norms = [norm_by_member(gradient) for gradient in network.gradients.values()]
             norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [member]
-            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)[:, None, None]
+            factor = (recipe.clip_norm / (norm + 1e-6)).clamp(max=1)
             for gradient in network.gradients.values():
-                gradient.mul_(factor)
+                gradient.mul_(_by_member(factor, gradient))
         self.optimizer.step(learning_rate_factor(recipe, self.epoch * self.steps + step, self.steps))
         if recipe.ema:
             for name, average in self.averaged.items():
                 average.lerp_(network.parameters[name], 1 - recipe.ema)
 
     def _gather(self, order: Tensor) -> Tensor:
-        """Fetch the rows of a step, [member, row, column]; neighbours with the same matrix in one call."""
+        """Fetch the rows of a step, [member, row, column], and places for embedded columns behind them.
+
+        Neighbours with the same matrix are fetched in one call.
+        """
         rows = order.shape[1]
         if rows not in self._inputs:
-            inputs = self.network.empty(len(self.members), rows, max(self.columns))
+            inputs = self.network.empty(len(self.members), rows, self.network.widths[0])
             parts = [(part, X, inputs[part].flatten(0, 1)[:, : X.shape[1]]) for part, X in self._neighbours()]
             self._inputs[rows] = inputs, parts
         inputs, parts = self._inputs[rows]
@@ -305,14 +343,14 @@ class Batch:
         if records["norms"].size:
             records["norms"][:, epoch] = self.network.gradient_norms().cpu()
             records["scales"][:, epoch] = self.network.activation_scales().cpu()
-        sums = [value.sum((1, 2)) for value in self.network.parameters.values()]  # [member] each
+        sums = [value.flatten(1).sum(1) for value in self.network.parameters.values()]  # [member] each
         finite = torch.stack(sums).isfinite().all(0).cpu().numpy()
         records["diverged"][(records["diverged"] < 0) & ~finite] = epoch
         for m, member in enumerate(self.members):
             if records["stopped"][m]:
                 continue
             if (epoch + 1) % recipe.curve_every == 0 or epoch + 1 == recipe.epochs:
-                prediction = predict(self.averaged, m, self.matrices[m], recipe.outputs, self.activation)
+                prediction = self.network.predict(self.averaged, m, self.matrices[m])
                 losses = self._losses(prediction, member.data.y)
                 for name, rows in (("train", member.data.fit_rows), ("valid", member.data.valid_rows)):
                     records[name][m, epoch] = losses[rows].mean() if len(rows) else np.nan
@@ -322,7 +360,7 @@ class Batch:
             if recipe.patience is not None:
                 inner = member.split[1]
                 X = self.matrices[m][torch.from_numpy(inner)]
-                prediction = predict(self.averaged, m, X, recipe.outputs, self.activation)
+                prediction = self.network.predict(self.averaged, m, X)
                 loss = self._losses(prediction, member.data.y[inner]).mean()
                 if loss < records["best_loss"][m]:
                     records["best_loss"][m], records["best_epoch"][m] = loss, epoch
@@ -342,10 +380,10 @@ class Batch:
         return values[:, 0] if self.recipe.outputs == 1 else values
 
     def _result(self, m: int) -> FittedMember:
-        member, records, outputs = self.members[m], self.records, self.recipe.outputs
+        member, records = self.members[m], self.records
 
         def predictions(X: Tensor) -> NDArray[np.float64]:
-            return self._as_float64(predict(self.best, m, X, outputs, self.activation))
+            return self._as_float64(self.network.predict(self.best, m, X))
 
         return FittedMember(
             fold=member.data.fold,
@@ -356,7 +394,7 @@ class Batch:
             valid_losses=records["valid"][m],
             train_scores=records["train_score"][m],
             valid_scores=records["valid_score"][m],
-            weights=weights_of(self.best, m, self.columns[m], outputs),
+            weights=self.network.weights_of(self.best, m),
             best_epoch=int(records["best_epoch"][m]) if self.recipe.patience else None,
             diverged_epoch=int(records["diverged"][m]) if records["diverged"][m] >= 0 else None,
             health=Health(records["norms"][m], records["scales"][m]) if records["norms"].size else None,
@@ -370,5 +408,6 @@ def targets_of(recipe: Linear, y: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.eye(recipe.outputs, dtype=np.float32)[y.astype(np.int64)]
 
 
-def _dropout_rates(recipe: Linear) -> tuple[float, ...]:
-    return recipe.dropout_rates if isinstance(recipe, MLP) else ()
+def _by_member(values: Sequence[float] | Tensor, like: Tensor) -> Tensor:
+    """Numbers [member] as [member, 1, …], with as many axes as ``like``."""
+    return torch.as_tensor(values, device=like.device).view(-1, *[1] * (like.ndim - 1))

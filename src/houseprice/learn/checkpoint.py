@@ -17,7 +17,7 @@ from houseprice.config import MLP, Linear
 from houseprice.errors import StorageError
 from houseprice.files import storing, write_atomically
 from houseprice.learn.members import Member
-from houseprice.learn.network import Weights
+from houseprice.learn.plain import Weights
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -43,7 +43,7 @@ def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], W
 
 
 def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weights]]:
-    """Read what `save_weights` stored; `houseprice.learn.network.as_module` makes a plain network of it.
+    """Read what `save_weights` stored; `houseprice.learn.plain.as_module` makes a plain network of it.
 
     Raises
     ------

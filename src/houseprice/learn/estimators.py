@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from houseprice.config import Linear, Ridge, Sklearn
 from houseprice.errors import TrainingError, nearest
 from houseprice.learn.members import FittedMember, FoldData, Score
-from houseprice.learn.network import Weights
+from houseprice.learn.plain import Weights
 from houseprice.learn.training import train_members
 
 AnyRecipe = Linear | Ridge | Sklearn

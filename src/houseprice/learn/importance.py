@@ -22,7 +22,7 @@ from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.learn.network import as_module
+from houseprice.learn.plain import as_module
 from houseprice.metrics import Metric
 
 Float = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """One member: what it is fitted on, which random streams are its own, and what became of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import PER_MEMBER, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.network import Weights
+from houseprice.learn.plain import Weights, as_mlp, initial_weights
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FittedMember:
     valid_scores: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights
-    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.network.as_module`)"""
+    """``layers.0.weight`` [out, in], ``layers.0.bias`` [out], … (`houseprice.learn.plain.as_module`)"""
     best_epoch: int | None = None
     """With early stopping: the epoch, from 0, after which the weights were these."""
     diverged_epoch: int | None = None
@@ -97,6 +97,31 @@ class Member:
         inner = min(len(rows) - 1, max(1, round(len(rows) * self.recipe.inner_fraction)))
         shuffled = Streams.of(self).inner_split.permutation(rows)
         return np.sort(shuffled[inner:]), np.sort(shuffled[:inner])
+
+    @cached_property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which columns the member sees, [column]."""
+        columns = self.data.X.shape[1]
+        chosen = Streams.of(self).columns.permutation(columns)[: max(1, round(self.recipe.column_share * columns))]
+        return np.isin(np.arange(columns), chosen)
+
+    @cached_property
+    def embedded(self) -> NDArray[np.int64]:
+        """Positions of the columns that the member embeds: it sees them, and its fit rows have more than two values."""
+        if as_mlp(self.recipe).embedding == "none":
+            return np.arange(0)
+        fitted = self.data.X[self.data.fit_rows]
+        between = (fitted > fitted.min(0)) & (fitted < fitted.max(0))
+        return np.flatnonzero(between.any(0) & self.seen)
+
+    def initial_weights(self, random: np.random.Generator) -> Weights:
+        """Draw the member's first parameters; the weights of columns that it doesn't see are 0.
+
+        In training these columns are 0 too, so the weights stay 0, and predictions need no mask.
+        """
+        weights = initial_weights(self.recipe, self.data.X.shape[1], random, self.embedded)
+        weights["layers.0.weight"][:, np.flatnonzero(~self.seen)] = 0
+        return weights
 
     def check(self) -> None:
         """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes."""
@@ -138,6 +163,8 @@ class Streams:
     order: np.random.Generator
     label_noise: np.random.Generator
     input_noise: np.random.Generator
+    mixup: np.random.Generator
+    columns: np.random.Generator
     dropout: tuple[np.random.Generator, ...]
     """For the input, then for each hidden layer."""
 
@@ -145,12 +172,12 @@ class Streams:
     def of(cls, member: Member, hidden_layers: int = 0) -> "Streams":
         """Start the streams of a member (SFC64: the fastest of numpy's, and bits are drawn in bulk)."""
         seed = [member.seed, member.data.fold]
-        streams = [
-            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(purpose,))))
-            for purpose in range(6 + hidden_layers)
-        ]
-        initial, inner_split, order, label_noise, input_noise, *dropout = streams
-        return cls(initial, inner_split, order, label_noise, input_noise, tuple(dropout))
+        purposes = [(0,), (1,), (2,), (3,), (4,), (0, 1), (0, 2), *((5 + place,) for place in range(1 + hidden_layers))]
+        initial, inner_split, order, label_noise, input_noise, mixup, columns, *dropout = (
+            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=purpose)))
+            for purpose in purposes
+        )
+        return cls(initial, inner_split, order, label_noise, input_noise, mixup, columns, tuple(dropout))
 
     def batch_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Shuffle rows for one epoch; batches are taken from the front."""
@@ -166,6 +193,26 @@ class Streams:
             return np.where(anew, self.label_noise.integers(recipe.classes, size=len(y)), y).astype(np.float32)
         noise = self.label_noise.standard_normal(len(y), dtype=np.float32)
         return y + np.float32(recipe.label_noise) * noise
+
+    def mixed(self, alpha: float, sizes: Sequence[int]) -> tuple[NDArray[np.float32], list[NDArray[np.int64]]]:
+        """Draw who is mixed with whom in the batches of one epoch, and how much.
+
+        Parameters
+        ----------
+        alpha
+            The member's ``mixup``.
+        sizes
+            Rows of each batch, padding not counted.
+
+        Returns
+        -------
+        shares
+            [step], the part of the other row, 1 - λ.
+        others
+            For each step a permutation of the batch's rows, [row].
+        """
+        shares = 1 - self.mixup.beta(alpha, alpha, len(sizes))
+        return shares.astype(np.float32), [self.mixup.permutation(size) for size in sizes]
 
     def keep(self, place: int, rate: float, kept: NDArray[np.bool_]) -> None:
         """Draw which units stay, for some steps at once.
@@ -193,7 +240,8 @@ class Streams:
             stream.bit_generator.state = saved
 
     def _all(self) -> list[np.random.Generator]:
-        return [self.initial, self.inner_split, self.order, self.label_noise, self.input_noise, *self.dropout]
+        once = [self.initial, self.inner_split, self.columns]
+        return [*once, self.order, self.label_noise, self.input_noise, self.mixup, *self.dropout]
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a member is: a multilayer perceptron; and a batch of members as one tensor program.
+"""A batch of members as one tensor program.
 
 A `Network` holds the parameters of many equally shaped members, ``[member, in, out]``, and carries all of
 them through one forward and one backward pass: a batched matrix product a layer. The backward pass is written
@@ -8,107 +8,19 @@ Members whose matrices have fewer columns than the widest are padded with zeros.
 row and its weights start at 0, so their gradients, decay and updates are 0 too: the padding never wakes up.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from houseprice.config import MLP, ActivationName, InitializationName, Linear
-from houseprice.learn.functions import ACTIVATIONS, PRELU_START
-
-Weights = dict[str, NDArray[np.float32]]
-"""One member's parameters, oriented as in `torch.nn.Linear`: ``layers.0.weight`` [out, in], …"""
-
-Parameters = dict[str, Tensor]
-"""Those of all members: ``layers.0.weight`` [member, in, out], ``layers.0.bias`` [member, 1, out], …"""
-
-SKIP = "skip.weight"
-"""The linear model beside the layers: [out, in] of one member, [member, in, out] of all."""
-
-
-def initial_weights(recipe: Linear, inputs: int, random: np.random.Generator) -> Weights:
-    """Draw one member's parameters.
-
-    ``default`` is what `torch.nn.Linear` does: weights and biases uniform in ±1/√in (Kaiming-uniform with a =
-    √5, He et al. 2015). ``xavier_uniform`` ±√(6 / (in + out)) and ``xavier_normal`` with variance 2 / (in +
-    out) (Glorot & Bengio 2010; D2L §5.4.2.2), ``normal`` with standard deviation ``initial_scale`` (D2L
-    §3.4), and ``constant``, which shows what symmetry does (D2L §5.4.1.3).
-    """
-    draw: dict[InitializationName, Callable[[int, int], NDArray[np.float64]]] = {
-        "default": lambda i, o: random.uniform(-1, 1, (o, i)) / math.sqrt(i),
-        "xavier_uniform": lambda i, o: random.uniform(-1, 1, (o, i)) * math.sqrt(6 / (i + o)),
-        "xavier_normal": lambda i, o: random.standard_normal((o, i)) * math.sqrt(2 / (i + o)),
-        "normal": lambda i, o: random.standard_normal((o, i)) * recipe.initial_scale,
-        "constant": lambda i, o: np.full((o, i), recipe.initial_scale),
-    }
-    hidden, activation = hidden_layers(recipe)
-    widths = (inputs, *hidden, recipe.outputs)
-    weights: Weights = {}
-    for layer, (i, o) in enumerate(pairwise(widths)):
-        weights[f"layers.{layer}.weight"] = draw[recipe.initialization](i, o).astype(np.float32)
-        bias = random.uniform(-1, 1, o) / math.sqrt(i) if recipe.initialization == "default" else np.zeros(o)
-        weights[f"layers.{layer}.bias"] = bias.astype(np.float32)
-        if activation == "prelu" and layer < len(hidden):
-            weights[f"layers.{layer}.slope"] = np.full(1, PRELU_START, np.float32)
-    if has_skip(recipe):
-        weights[SKIP] = np.zeros((recipe.outputs, inputs), np.float32)
-    return weights
-
-
-def hidden_layers(recipe: Linear) -> tuple[tuple[int, ...], ActivationName]:
-    """Widths and activation of the hidden layers; a linear model has none."""
-    return (recipe.hidden, recipe.activation) if isinstance(recipe, MLP) else ((), "relu")
-
-
-def has_skip(recipe: Linear) -> bool:
-    """Whether a linear model of the inputs is added to the output."""
-    return isinstance(recipe, MLP) and recipe.skip
-
-
-class Sum(nn.Module):
-    """The sum of what some modules make of the same inputs."""
-
-    def __init__(self, *terms: nn.Module) -> None:
-        super().__init__()
-        self.terms = nn.ModuleList(terms)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Add up [row, output]."""
-        return torch.stack([term(inputs) for term in self.terms]).sum(0)
-
-
-def as_module(recipe: Linear, weights: Weights) -> nn.Module:
-    """Build one member of plain modules, in evaluation mode: a `torch.nn.Sequential`; with ``skip`` its `Sum` with a
-    `torch.nn.Linear`.
-
-    Its dropout layers are left out: in evaluation mode they do nothing. Predictions come out as [row,
-    output].
-    """
-    hidden, activation = hidden_layers(recipe)
-    modules: list[nn.Module] = []
-    for layer in range(len(hidden) + 1):
-        weight, bias = (torch.tensor(weights[f"layers.{layer}.{part}"]) for part in ("weight", "bias"))
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": weight, "bias": bias})
-        modules.append(linear)
-        if layer < len(hidden):
-            module = ACTIVATIONS[activation].module()
-            if isinstance(module, nn.PReLU):
-                module.load_state_dict({"weight": torch.tensor(weights[f"layers.{layer}.slope"])})
-            modules.append(module)
-    layers = nn.Sequential(*modules)
-    if not has_skip(recipe):
-        return layers.eval()
-    outputs, inputs = weights[SKIP].shape
-    skip = nn.Linear(inputs, outputs, bias=False)
-    skip.load_state_dict({"weight": torch.tensor(weights[SKIP])})
-    return Sum(layers, skip).eval()
+from houseprice.config import MLP
+from houseprice.learn.embedding import BIAS, FREQUENCIES, WEIGHT, Embedding
+from houseprice.learn.functions import ACTIVATIONS
+from houseprice.learn.layers import Dense, Heads, Parameters, Products, Scaled, Skip
+from houseprice.learn.plain import EMBEDDED, SKIP, Weights, as_module
 
 
 class Network:
@@ -116,16 +28,14 @@ class Network:
 
     Parameters
     ----------
-    inputs
+    recipe
+        What all members share: layers, outputs, precision.
+    columns
         Columns of the widest member's matrix.
-    hidden, activation, outputs
-        What all members share.
     members
         How many there are.
-    skip
-        Whether a linear model of the inputs is added to the output.
-    bfloat16
-        Whether matrix products round their factors to bfloat16 (sums stay float32 where the device can).
+    embedded
+        How many columns the member embeds that embeds most.
 
     Notes
     -----
@@ -135,23 +45,32 @@ class Network:
 
     def __init__(
         self,
-        inputs: int,
-        hidden: Sequence[int],
-        outputs: int,
-        activation: ActivationName,
+        recipe: MLP,
+        columns: int,
         *,
         members: int,
-        skip: bool = False,
-        bfloat16: bool = False,
+        embedded: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.widths = (inputs, *hidden, max(outputs, 2))
-        self.outputs, self.members, self.skip, self.bfloat16 = outputs, members, skip, bfloat16
-        self.activation: ActivationName = activation
+        self.recipe, self.members = recipe, members
+        self.implicit = (recipe.tabm,) if recipe.tabm else ()  # an axis before that of rows
+        self.columns, self.embedded = columns, embedded
+        self.widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, max(recipe.outputs, 2))
         self._kind: dict[str, Any] = {"dtype": dtype, "device": device}
         self.parameters, self.gradients = self.like_parameters(), self.like_parameters()
-        self._layers = [_Layer.of(self, layer) for layer in range(len(self.widths) - 1)]
+        tensors, products = (self.parameters, self.gradients), Products(recipe.precision == "bfloat16")
+        kinds = [Scaled if recipe.tabm else Dense] * len(recipe.hidden) + [Heads if recipe.tabm else Dense]
+        self._layers = [
+            kind(*tensors, f"layers.{layer}", products, 0 if layer else columns) for layer, kind in enumerate(kinds)
+        ]
+        self._embedding = Embedding(*tensors, columns, products) if embedded else None
+        self._skip = Skip(self.parameters[SKIP], self.gradients[SKIP], products) if recipe.skip else None
+        slopes = [f"layers.{layer}.slope" for layer in range(len(recipe.hidden))]
+        self._slopes = [[kind.get(slope) for kind in tensors] for slope in slopes]
+        if recipe.tabm:
+            self._slopes = [[one if one is None else one.unsqueeze(3) for one in pair] for pair in self._slopes]
+        self._own_columns, self._own_embedded = [columns] * members, [embedded] * members
         self._rooms: dict[int, _Workspace] = {}
 
     def empty(self, *shape: int) -> Tensor:
@@ -161,21 +80,70 @@ class Network:
     def like_parameters(self) -> Parameters:
         """Zeros of the shape of all parameters, [member, …] each."""
         named: Parameters = {}
+        implicit = self.implicit
         for layer, (i, o) in enumerate(pairwise(self.widths)):
-            named[f"layers.{layer}.weight"] = self.empty(self.members, i, o)
-            named[f"layers.{layer}.bias"] = self.empty(self.members, 1, o)
-            if self.activation == "prelu" and layer < len(self.widths) - 2:
+            last = layer == len(self.recipe.hidden)
+            named[f"layers.{layer}.weight"] = self.empty(self.members, *(implicit if last else ()), i, o)
+            named[f"layers.{layer}.bias"] = self.empty(self.members, *(implicit or (1,)), o)
+            if implicit and not last:
+                named[f"layers.{layer}.r"] = self.empty(self.members, *implicit, i)
+                named[f"layers.{layer}.s"] = self.empty(self.members, *implicit, o)
+            if self.recipe.activation == "prelu" and not last:
                 named[f"layers.{layer}.slope"] = self.empty(self.members, 1, 1)
-        if self.skip:
-            named[SKIP] = self.empty(self.members, self.widths[0], self.widths[-1])
+        if self.recipe.skip:
+            named[SKIP] = self.empty(self.members, self.columns, self.widths[-1])
+        if self.embedded:
+            shape, width = (self.members, self.embedded), self.recipe.embedding_width
+            named[FREQUENCIES] = self.empty(*shape, self.recipe.embedding_frequencies)
+            if self.recipe.embedding == "plr":
+                named[WEIGHT] = self.empty(*shape, 2 * self.recipe.embedding_frequencies, width)
+                named[BIAS] = self.empty(*shape, width)
         return named
 
     def load(self, member: int, weights: Weights) -> None:
         """Set one member's parameters; inputs beyond its own stay 0."""
+        chosen = weights.get(EMBEDDED, np.arange(0))
+        self._own_embedded[member] = len(chosen)
+        self._own_columns[member] = weights["layers.0.weight"].shape[1] - len(chosen) * self.recipe.embedded_width
+        if self._embedding:
+            self._embedding.choose(member, chosen)
         for name, value in weights.items():
+            if name == EMBEDDED:
+                continue
             mine = self.parameters[name][member].zero_()
-            theirs = torch.as_tensor(np.atleast_2d(value)).T if value.ndim > 1 else torch.as_tensor(value)[None]
-            mine[: theirs.shape[0], : theirs.shape[1]] = theirs  # [in, out], or [1, out]
+            theirs = torch.as_tensor(value, dtype=mine.dtype, device=mine.device)  # [out] broadcasts to [1, out]
+            mine[self._own(name, member)] = theirs.mT if name.endswith("weight") else theirs
+
+    def weights_of(self, parameters: Mapping[str, Tensor], member: int) -> Weights:
+        """One member's part of some parameters, without its padding, as `torch.nn.Linear` orients them."""
+        weights: Weights = {}
+        for name, value in parameters.items():
+            embeds = name in (FREQUENCIES, WEIGHT, BIAS)
+            if embeds and not self._own_embedded[member]:
+                continue
+            mine = value[member][self._own(name, member)]  # [in, out], [1, out or 1], [implicit, …], [embedded, …]
+            theirs = mine.mT if name.endswith("weight") else mine[0] if len(mine) == 1 and not embeds else mine
+            weights[name] = np.ascontiguousarray(theirs.cpu().numpy())
+        if self._embedding and self._own_embedded[member]:
+            weights[EMBEDDED] = self._embedding.chosen(member)
+        return weights
+
+    def _own(self, name: str, member: int) -> tuple[Any, ...]:
+        """Where a member's part of a parameter lies, behind the axis of members."""
+        if name in (FREQUENCIES, WEIGHT, BIAS):
+            return (slice(self._own_embedded[member]),)
+        outputs = slice(self.recipe.outputs if name.startswith((f"layers.{len(self.widths) - 2}.", SKIP)) else None)
+        inputs: slice | Tensor = slice(self._own_columns[member] if name == SKIP else None)
+        if name in ("layers.0.weight", "layers.0.r"):
+            raw, *more = self.own_inputs(member)
+            inputs = torch.from_numpy(np.r_[raw, *more]) if more else raw
+        return (..., inputs) if name.endswith(".r") else (..., inputs, outputs)
+
+    def own_inputs(self, member: int) -> list[slice]:
+        """Where a member's inputs lie among the first layer's: its columns, and behind all columns the embedded."""
+        width = self._own_embedded[member] * self.recipe.embedded_width
+        behind = [slice(self.columns, self.columns + width)] if self._embedding else []
+        return [slice(0, self._own_columns[member]), *behind]
 
     def forward(self, inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
         """Predict a batch of rows in training mode.
@@ -183,30 +151,38 @@ class Network:
         Parameters
         ----------
         inputs
-            [member, row, column], contiguous.
+            [member, row, column + embedded], contiguous; the embedded columns are written, the mask is applied.
         masks
-            For each hidden layer the dropout mask [member, row, hidden], 0 or 1 / (1 - rate), or None.
+            For the inputs and each hidden layer the dropout mask [member, row, width], 0 or 1 / (1 - rate), or None;
+            with TabM [member, implicit, row, width] for hidden layers.
 
         Returns
         -------
         Tensor
-            [member, row, output], valid until the next call.
+            [member, row, output], with TabM [member, implicit, row, output]; valid until the next call.
         """
         if inputs.shape[1] not in self._rooms:
             self._rooms[inputs.shape[1]] = _Workspace(self, inputs.shape[1])
         self._room = room = self._rooms[inputs.shape[1]]
-        activation = ACTIVATIONS[self.activation]
-        self._masks, self._inputs = masks, [inputs]
-        for layer, z, h, dropped, mask in zip(self._layers, room.z, room.h, room.dropped, masks, strict=False):
-            self._affine(inputs, layer.bias, layer.weight, z)  # [member, row, out]
+        activation = ACTIVATIONS[self.recipe.activation]
+        if self._embedding:
+            self._embedding.forward(inputs)
+        if masks[0] is not None:
+            inputs.mul_(masks[0])
+        columns = inputs[..., : self.columns] if self._embedding else inputs
+        inputs = inputs.unsqueeze(1) if self.implicit else inputs
+        self._masks, self._columns, self._inputs = masks, columns, [inputs]
+        hidden = zip(self._layers, self._slopes, room.z, room.h, room.dropped, masks[1:], strict=False)
+        for layer, (slope, _), z, h, dropped, mask in hidden:
+            layer.forward(inputs, z)  # [member, row, out]
             activation.forward(z, h)
-            if layer.slope is not None:
-                h.addcmul_(layer.slope, z.clamp_max(0))
+            if slope is not None:
+                h.addcmul_(slope, z.clamp_max(0))
             inputs = h if mask is None else torch.mul(h, mask, out=dropped)
             self._inputs.append(inputs)
-        self._affine(inputs, self._layers[-1].bias, self._layers[-1].weight, room.z[-1])
-        if self.skip:
-            self._affine(self._inputs[0], room.z[-1], self.parameters[SKIP], room.z[-1])
+        self._layers[-1].forward(inputs, room.z[-1])
+        if self._skip:
+            self._skip.forward(columns, room.z[-1])
         return room.prediction
 
     def backward(self, slope: Callable[[Tensor], object]) -> None:
@@ -215,85 +191,81 @@ class Network:
         Parameters
         ----------
         slope
-            Called with a tensor [member, row, output] to fill with dL/dprediction, L being a member's own
+            Called with a tensor of the prediction's shape to fill with dL/dprediction, L being a member's own
             loss.
         """
         room = self._room
-        slope(room.output_delta)
-        delta = room.delta[-1]  # [member, row, out]; the column of a padded output stays 0
-        if self.skip:
-            self._product(self._inputs[0].mT, delta, self.gradients[SKIP])
+        slope(room.output_delta)  # the column of a padded output stays 0
+        if self._skip:
+            self._skip.backward(self._columns, room.delta[-1])
         for number in range(len(self._layers) - 1, -1, -1):
-            layer = self._layers[number]
-            self._product(self._inputs[number].mT, delta, layer.weight_gradient)
-            torch.sum(delta, 1, keepdim=True, out=layer.bias_gradient)
+            below = room.delta[number - 1] if number else room.embedded_delta
+            self._layers[number].backward(self._inputs[number], room.delta[number], below)
             if number:
-                delta = self._product(delta, layer.transposed, room.delta[number - 1])  # dL/dh of the layer below
-                self._through_activation(number - 1, delta)
+                self._through_activation(number - 1, room.delta[number - 1])
+        if self._embedding and room.embedded_delta is not None:
+            if self._masks[0] is not None:
+                room.embedded_delta.mul_(self._masks[0][..., self.columns :])
+            self._embedding.backward(room.embedded_delta)
 
     def _through_activation(self, number: int, delta: Tensor) -> None:
         """From dL/d(dropped-out activation) to dL/dz, in place."""
-        layer, mask, z, h = (
-            self._layers[number],
-            self._masks[number],
-            self._room.z[number],
-            self._room.h[number],
-        )
+        (slope, slope_gradient), mask = self._slopes[number], self._masks[number + 1]
+        z, h = self._room.z[number], self._room.h[number]
         if mask is not None:
             delta.mul_(mask)
-        if layer.slope is not None:
-            torch.sum(delta * z.clamp_max(0), (1, 2), keepdim=True, out=layer.slope_gradient)
-            delta.mul_(torch.where(z > 0, 1.0, layer.slope))
+        if slope is not None:
+            torch.sum(delta * z.clamp_max(0), _within(z), keepdim=True, out=slope_gradient)
+            delta.mul_(torch.where(z > 0, 1.0, slope))
         else:
-            ACTIVATIONS[self.activation].backward(delta, z, h)
-
-    def _affine(self, inputs: Tensor, start: Tensor, weight: Tensor, out: Tensor) -> None:
-        if self.bfloat16:
-            torch.add(start, torch.bmm(inputs.bfloat16(), weight.bfloat16()), out=out)
-        else:
-            torch.baddbmm(start, inputs, weight, out=out)
-
-    def _product(self, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-        if self.bfloat16:
-            return out.copy_(torch.bmm(left.bfloat16(), right.bfloat16()))
-        return torch.bmm(left, right, out=out)
+            ACTIVATIONS[self.recipe.activation].backward(delta, z, h)
 
     def activation_scales(self) -> Tensor:
         """Root mean square of each layer's output in the latest `forward`, [member, layer]."""
         outputs = [*self._room.h, self._room.prediction]
-        return torch.stack([h.square().mean((1, 2)).sqrt() for h in outputs], 1)
+        return torch.stack([h.square().mean(_within(h)).sqrt() for h in outputs], 1)
 
     def gradient_norms(self) -> Tensor:
         """Norm of each layer's weight gradient in the latest `backward`, [member, layer]."""
-        gradients = [layer.weight_gradient for layer in self._layers]
-        return torch.stack([torch.linalg.vector_norm(gradient, dim=(1, 2)) for gradient in gradients], 1)
+        return torch.stack([norm_by_member(layer.weight_gradient) for layer in self._layers], 1)
+
+    def predict(self, parameters: Mapping[str, Tensor], member: int, X: Tensor) -> Tensor:
+        """Predict all rows with one member of some parameters in evaluation mode: X [row, column] → [row, output].
+
+        A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
+        whom the member was trained beside.
+        """
+        if self.implicit or self._embedding:
+            module = as_module(self.recipe, self.weights_of(parameters, member)).to(X.device)
+            return torch.cat([module(rows) for rows in torch.split(X, max(1, 4096 // max(1, self.recipe.tabm)))])
+        mine = {name: value[member] for name, value in parameters.items()}
+        mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
+        blocks = []
+        for inputs in torch.split(X, 4096):  # [row, in]
+            h = inputs
+            for layer in range(len(self.recipe.hidden) + 1):
+                z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
+                if layer == len(self.recipe.hidden):
+                    if self.recipe.skip:
+                        z.addmm_(inputs, mine[SKIP][: X.shape[1]])
+                    blocks.append(z[:, : self.recipe.outputs])
+                    break
+                h = torch.empty_like(z)
+                ACTIVATIONS[self.recipe.activation].forward(z, h)
+                if self.recipe.activation == "prelu":
+                    h += mine[f"layers.{layer}.slope"] * z.clamp_max(0)
+        return torch.cat(blocks)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """The tensors of one layer, looked up once instead of at every step."""
+def norm_by_member(values: Tensor) -> Tensor:
+    """Euclidean norm over all axes but the first, [member]."""
+    norms: Tensor = torch.linalg.vector_norm(values, dim=_within(values))
+    return norms
 
-    weight: Tensor  # [member, in, out]
-    transposed: Tensor  # [member, out, in], a view
-    bias: Tensor  # [member, 1, out]
-    weight_gradient: Tensor
-    bias_gradient: Tensor
-    slope: Tensor | None  # [member, 1, 1], of PReLU
-    slope_gradient: Tensor | None
 
-    @classmethod
-    def of(cls, network: Network, number: int) -> "_Layer":
-        parameters, gradients = network.parameters, network.gradients
-        weight, bias, slope = (f"layers.{number}.{part}" for part in ("weight", "bias", "slope"))
-        return cls(
-            parameters[weight],
-            parameters[weight].mT,
-            parameters[bias],
-            gradients[weight],
-            gradients[bias],
-            parameters.get(slope),
-            gradients.get(slope),
-        )
+def _within(values: Tensor) -> tuple[int, ...]:
+    """All axes but that of members."""
+    return tuple(range(1, values.ndim))
 
 
 class _Workspace:
@@ -301,59 +273,14 @@ class _Workspace:
 
     def __init__(self, network: Network, rows: int) -> None:
         def tensors(widths: Sequence[int]) -> list[Tensor]:
-            return [network.empty(network.members, rows, width) for width in widths]
+            return [network.empty(network.members, *network.implicit, rows, width) for width in widths]
 
-        self.z = tensors(network.widths[1:])  # [member, row, out] of each layer
-        in_place = ACTIVATIONS[network.activation].in_place
+        self.z = tensors(network.widths[1:])  # [member, row, out] of each layer, or [member, implicit, row, out]
+        in_place = ACTIVATIONS[network.recipe.activation].in_place
         self.h = self.z[:-1] if in_place else tensors(network.widths[1:-1])  # behind the activation
         self.dropped = tensors(network.widths[1:-1])  # behind the dropout
         self.delta = tensors(network.widths[1:])  # dL/dz
-        self.prediction = self.z[-1][..., : network.outputs]
-        self.output_delta = self.delta[-1][..., : network.outputs]
-
-
-def weights_of(parameters: Mapping[str, Tensor], member: int, inputs: int, outputs: int) -> Weights:
-    """One member's parameters without its padding, as `torch.nn.Linear` orients them."""
-    last = f"layers.{_depth(parameters)}."
-    weights: Weights = {}
-    for name, value in parameters.items():
-        mine = value[member].cpu().numpy()  # [in, out], or [1, out or 1]
-        if name in ("layers.0.weight", SKIP):
-            mine = mine[:inputs]
-        if name.startswith((last, SKIP)):
-            mine = mine[:, :outputs]
-        weights[name] = np.ascontiguousarray(mine.T if name.endswith(".weight") else mine[0])
-    return weights
-
-
-def _depth(parameters: Mapping[str, Tensor]) -> int:
-    """How many hidden layers there are."""
-    return max(int(name.split(".")[1]) for name in parameters if name != SKIP)
-
-
-def predict(
-    parameters: Mapping[str, Tensor], member: int, X: Tensor, outputs: int, activation: ActivationName
-) -> Tensor:
-    """Predict all rows with one member in evaluation mode: X [row, column] → [row, output].
-
-    A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
-    whom the member was trained beside.
-    """
-    depth = _depth(parameters)
-    mine = {name: value[member] for name, value in parameters.items()}
-    mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
-    blocks = []
-    for inputs in torch.split(X, 4096):  # [row, in]
-        h = inputs
-        for layer in range(depth + 1):
-            z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
-            if layer == depth:
-                if SKIP in mine:
-                    z.addmm_(inputs, mine[SKIP][: X.shape[1]])
-                blocks.append(z[:, :outputs])
-                break
-            h = torch.empty_like(z)
-            ACTIVATIONS[activation].forward(z, h)
-            if activation == "prelu":
-                h += mine[f"layers.{layer}.slope"] * z.clamp_max(0)
-    return torch.cat(blocks)
+        embedded = network.widths[0] - network.columns
+        self.embedded_delta = network.empty(network.members, rows, embedded) if embedded else None
+        self.prediction = self.z[-1][..., : network.recipe.outputs]
+        self.output_delta = self.delta[-1][..., : network.recipe.outputs]

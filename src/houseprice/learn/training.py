@@ -20,10 +20,10 @@ from torch import Tensor
 
 from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.batch import MASK_STEPS, Batch, steps_per_epoch
+from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
-from houseprice.learn.network import hidden_layers
+from houseprice.learn.plain import as_mlp
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
 
@@ -204,8 +204,8 @@ def _matrices(members: Sequence[Member], device: torch.device) -> dict[int, Tens
 
 
 _CACHE = 24 * 2**20
-"""Bytes of parameters, gradients and moments of a batch. More would leave the processor's caches between two steps.
-With less, and so fewer members, the threads wait for their turn at the interpreter more than they compute."""
+"""Bytes of parameters, gradients and moments of a batch. More would leave the processor's caches between two steps;
+with fewer members a batch, the threads wait for each other's turn at the interpreter more often than they compute."""
 
 
 _SHARE_OF_DEVICE = 0.8
@@ -229,15 +229,25 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
     shares: list[list[int]] = []
     for _, group in groupby(sorted(range(len(members)), key=program), program):
         indices = list(group)
-        recipe = members[indices[0]].recipe
-        widths = (max(members[i].data.X.shape[1] for i in indices), *hidden_layers(recipe)[0], recipe.outputs)
+        recipe = as_mlp(members[indices[0]].recipe)
+        columns = max(members[i].data.X.shape[1] for i in indices)
+        embedded = max(len(members[i].embedded) for i in indices)
+        widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, recipe.outputs)
+        k = max(1, recipe.tabm)
         state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
+        if recipe.tabm:  # scales, and what the biases and heads are more than one
+            state += 4 * 4 * (sum(k * (i + o) + (k - 1) * o for i, o in pairwise(widths[:-1])))
+            state += 4 * 4 * (k - 1) * (widths[-2] + 1) * widths[-1]
+        state += 4 * 4 * embedded * (2 * recipe.embedding_frequencies + 1) * (1 + recipe.embedding_width)
+        written = 4 * recipe.batch_size * k * sum(widths) * (6 if recipe.tabm else 4)
+        written += 4 * recipe.batch_size * embedded * (5 * recipe.embedding_frequencies + 2 * recipe.embedded_width)
         size = len(indices)
-        if device.type == "cpu":
-            size = max(1, min(math.ceil(size / threads), _CACHE // state))
+        if device.type == "cpu":  # a plain network's step writes to little; others' to more than their state
+            cached = state + (written if recipe.tabm or embedded else 0)
+            size = max(1, min(math.ceil(size / threads), _CACHE // cached))
         if memory is not None:
-            # the state, averaged and best weights, what a step writes to, and the dropout masks
-            each = 2 * state + 4 * recipe.batch_size * sum(widths) * (4 + 2 * MASK_STEPS)
+            masks = 4 * recipe.batch_size * k * sum(widths) * 2 * mask_steps(recipe)
+            each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
             size = min(size, memory // (each * threads))
             if size < 1:
                 raise TrainingError(
