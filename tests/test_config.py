@@ -7,8 +7,9 @@ import pytest
 
 from conftest import TINY_TOML, LoadTiny
 from houseprice.competition import competition_from_json, load_competition
-from houseprice.config import MLP, Competition, Linear
+from houseprice.config import Competition
 from houseprice.errors import ConfigError
+from houseprice.recipes import MLP, Linear
 
 CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # what is wrong: text of the good file, what stands there instead, what the message says

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from houseprice.config import MLP, Folds, Linear, Ridge, Sklearn
+from houseprice.config import Folds
 from houseprice.data.features import FeatureSet, Matrix, Preprocessor
 from houseprice.data.folds import make_folds
 from houseprice.data.tables import Tables
@@ -16,6 +16,7 @@ from houseprice.learn.crossval import Run, cross_validate
 from houseprice.learn.estimators import AnyRecipe
 from houseprice.learn.members import FittedMember
 from houseprice.metrics import METRICS
+from houseprice.recipes import MLP, Linear, Ridge, Sklearn
 from spies import Spy
 
 LOG_RMSE = METRICS["log_rmse"]

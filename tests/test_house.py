@@ -13,7 +13,8 @@ from competitions import PACKAGE, environment
 FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
     {"files", "online", "report.figures"},
-    {"metrics"},
+    {"metrics", "schema"},
+    {"recipes"},
     {"config"},
     {"competition"},
     {"data.expressions", "data.encodings", "data.sample", "data.tables", "data.folds"},

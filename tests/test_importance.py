@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from competitions import COMPETITION, Ear, open_plan, write_competition
 from houseprice import pipeline
-from houseprice.config import Linear
 from houseprice.data.features import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
 from houseprice.learn.plain import as_module
 from houseprice.metrics import METRICS
 from houseprice.plan import Plan
+from houseprice.recipes import Linear
 
 LOG_RMSE = METRICS["log_rmse"]
 

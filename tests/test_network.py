@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from houseprice.config import MLP, ActivationName, InitializationName, Linear, LossName
 from houseprice.learn.functions import ACTIVATIONS, loss_of
 from houseprice.learn.network import Network
 from houseprice.learn.plain import EMBEDDED, SKIP, as_module, initial_weights
+from houseprice.recipes import MLP, ActivationName, InitializationName, Linear, LossName
 
 ACTIVATION_NAMES: tuple[ActivationName, ...] = get_args(ActivationName)
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from houseprice.config import MLP, ActivationName, Linear, LossName
 from houseprice.errors import StorageError, TrainingError
 from houseprice.learn import batch, checkpoint, training
 from houseprice.learn.batch import learning_rate_factor, mask_steps, targets_of
@@ -23,6 +22,7 @@ from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dr
 from houseprice.learn.network import Network
 from houseprice.learn.plain import SKIP, Embedding, Heads, Mean, Scaled, Sum, as_module
 from houseprice.learn.training import fit, train_members
+from houseprice.recipes import MLP, ActivationName, Linear, LossName
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
 Floats = NDArray[np.float64]

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.config import Linear
 from houseprice.errors import ConfigError, SubmissionError
 from houseprice.files import sha256_of
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe
+from houseprice.recipes import Linear
 from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:

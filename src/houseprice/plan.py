@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from houseprice.artifacts import ArtifactStore, Stage
 from houseprice.competition import load_competition
-from houseprice.config import NAME, Competition, Ensemble, Linear, Sklearn
+from houseprice.config import NAME, Competition, Ensemble
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
+from houseprice.recipes import Linear, Sklearn
 
 
 class Listener(Protocol):

@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from houseprice.competition import competition_from_json
-from houseprice.config import Competition, Features, Group, Ordinal, Sklearn, Table
+from houseprice.config import Competition, Features, Group, Ordinal
 from houseprice.data.expressions import columns_named
 from houseprice.errors import ConfigError, nearest
+from houseprice.recipes import Sklearn
+from houseprice.schema import Table
 
 _NO_PARTS = ("features", "folds", "curve_every")
 """Keys of an experiment that name other tables, or change no prediction."""

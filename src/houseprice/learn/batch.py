@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from houseprice.config import MLP, Linear
 from houseprice.learn.checkpoint import Arrays, Checkpoints
 from houseprice.learn.functions import loss_of
 from houseprice.learn.layers import Parameters
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
 from houseprice.learn.network import Network, norm_by_member
 from houseprice.learn.plain import as_mlp
+from houseprice.recipes import MLP, Linear
 
 
 def mask_steps(recipe: MLP) -> int:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from houseprice.config import MLP, Linear
 from houseprice.errors import StorageError
 from houseprice.files import storing, write_atomically
 from houseprice.learn.members import Member
 from houseprice.learn.plain import Weights
+from houseprice.recipes import MLP, Linear
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

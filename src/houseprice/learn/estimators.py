@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from houseprice.config import Linear, Ridge, Sklearn
 from houseprice.errors import TrainingError, nearest
 from houseprice.learn.members import FittedMember, FoldData, Score
 from houseprice.learn.plain import Weights
 from houseprice.learn.training import train_members
+from houseprice.recipes import Linear, Ridge, Sklearn
 
 AnyRecipe = Linear | Ridge | Sklearn
 Float = NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from houseprice.config import ActivationName, Linear
+from houseprice.recipes import ActivationName, Linear
 
 aten: Any = torch.ops.aten  # the derivatives that autograd itself calls, with an `out` to write to
 

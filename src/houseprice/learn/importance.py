@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from houseprice.config import Features, Ingest, Linear
+from houseprice.config import Features, Ingest
 from houseprice.data.features import FeatureSet, assign_roles
 from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
@@ -24,6 +24,7 @@ from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.learn.plain import as_module
 from houseprice.metrics import Metric
+from houseprice.recipes import Linear
 
 Float = NDArray[np.float64]
 

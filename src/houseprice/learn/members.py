@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.config import PER_MEMBER, Linear
 from houseprice.errors import TrainingError, listing
 from houseprice.learn.plain import Weights, as_mlp, initial_weights
+from houseprice.recipes import PER_MEMBER, Linear
 
 
 @dataclass(frozen=True)

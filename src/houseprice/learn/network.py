@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from houseprice.config import MLP
 from houseprice.learn.embedding import BIAS, FREQUENCIES, WEIGHT, Embedding
 from houseprice.learn.functions import ACTIVATIONS
 from houseprice.learn.layers import Dense, Heads, Parameters, Products, Scaled, Skip
 from houseprice.learn.plain import EMBEDDED, SKIP, Weights, as_module
+from houseprice.recipes import MLP
 
 
 class Network:

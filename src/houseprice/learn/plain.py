@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from houseprice.config import MLP, InitializationName, Linear
 from houseprice.learn.functions import ACTIVATIONS, PRELU_START
+from houseprice.recipes import MLP, InitializationName, Linear
 
 Weights = dict[str, NDArray[Any]]
 """One member's parameters, float32, oriented as in `torch.nn.Linear`: ``layers.0.weight`` [out, in], …

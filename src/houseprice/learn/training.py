@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from houseprice.config import MLP, PER_MEMBER, Experiment, Linear
 from houseprice.errors import TrainingError, listing
 from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
 from houseprice.learn.plain import as_mlp
+from houseprice.recipes import MLP, PER_MEMBER, Experiment, Linear
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
 

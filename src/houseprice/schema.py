@@ -1,0 +1,42 @@
+"""What every table of the competition file is, and the kinds of values in it."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from houseprice.errors import nearest
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+
+
+def _json_can_hold_it(params: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest can't record would not be reproduced."""
+    try:
+        json.dumps(params, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}: use finite numbers, text, booleans, lists and tables") from error
+    return params
+
+
+Params = Annotated[dict[str, Any], AfterValidator(_json_can_hold_it)]
+
+
+class Table(BaseModel):
+    """A table of the competition file: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, table: Any) -> Any:
+        if isinstance(table, dict):
+            for key in table:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {key!r}; {nearest(key, list(cls.model_fields))}")
+        return table
