@@ -103,7 +103,7 @@ def test_what_needs_a_part_goes_with_it(rich: Path) -> None:
         return competition.features["default"]
 
     derived = without("derived")
-    assert found["features.default.derived"].left_out == "all 2, and with it 1 group column, 2 interactions"
+    assert found["features.default.derived"].left_out == "all 2 + 1 group column + 2 interactions"
     assert [group.columns for group in derived.groups] == [("Upper",), ("Ground",)]
     assert derived.interactions == (("Ground", "Upper"), ("median(Ground) by Town", "Ground"))
     assert without("derived.Total").derived == {}
@@ -111,7 +111,7 @@ def test_what_needs_a_part_goes_with_it(rich: Path) -> None:
     assert without("ordinal").derived == {"Total": "Ground + Upper"}  # Town is text, and groups rows as well as before
     assert len(without("ordinal").groups) == 2
     assert without("groups").interactions == (("Ground", "Upper"), ("Ground", "Total"))
-    assert found["features.default.groups"].left_out == "all 2, and with it 2 interactions"
+    assert found["features.default.groups"].left_out == "all 2 + 2 interactions"
     assert without("groups.2").interactions[-1] == ("Upper - median(Upper) by Town", "Total - median(Total) by Town")
     assert len(without("interactions.2").interactions) == 3
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from houseprice.data.features import FeatureSet
     from houseprice.learn.crossval import Run
 
-Verdict = Literal["earns its place", "not supported: can go", "changes nothing: can go", "harms", "can't be trained"]
+Verdict = Literal["earns its place", "not supported: can go", "no effect: can go", "harms", "can't be trained"]
 _WHOLE = "the whole"
 
 
@@ -57,7 +57,7 @@ class Outcome:
         if self.comparison is None:
             return "can't be trained"
         if self.comparison.is_same:
-            return "changes nothing: can go"
+            return "no effect: can go"
         verdicts: dict[str, Verdict] = {"worse": "earns its place", "better": "harms"}
         return verdicts.get(self.comparison.verdict, "not supported: can go")
 

@@ -54,11 +54,11 @@ def _print(found: "Ablation", title: str) -> None:
         "without": [each.part for each in found.outcomes],
         "left out": [each.left_out for each in found.outcomes],
         "score": aligned(NO_VALUE if each.score is None else f"{each.score:.{digits + 1}f}" for each in found.outcomes),
-        "difference": aligned(f"{each.difference:+.{digits + 1}f}" if each else NO_VALUE for each in beside),
+        "change": aligned(f"{each.difference:+.{digits + 1}f}" if each else NO_VALUE for each in beside),
         "95 % interval": aligned(
             f"{each.low:+.{digits}f} … {each.high:+.{digits}f}" if each else NO_VALUE for each in beside
         ),
-        "p": aligned(f"{each.p_adjusted:.2g}" if each else NO_VALUE for each in beside),
+        "p": aligned(_p(each.p_adjusted) if each else NO_VALUE for each in beside),
         "the part": [each.verdict for each in found.outcomes],
         "s": [round(each.seconds) for each in found.outcomes],
     }
@@ -66,13 +66,17 @@ def _print(found: "Ablation", title: str) -> None:
     print_notes(_notes(found, digits))
 
 
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def _notes(found: "Ablation", digits: int) -> list[str]:
     from houseprice.errors import listing
 
     said = [f"Without {each.part}: {each.problem}" for each in found.outcomes if each.problem]
     said.append(
-        f"The whole: {found.score:.{digits + 1}f} ± {found.std_error:.{digits}f}. Difference: without the part less "
-        "the whole; above 0 the part helps."
+        f"The whole: {found.score:.{digits + 1}f} ± {found.std_error:.{digits}f}. Change: without the part less the "
+        "whole; above 0 the part helps."
     )
     said.append(
         "p: the larger of the paired bootstrap over rows and the corrected t-test over folds, after Benjamini-Hochberg "

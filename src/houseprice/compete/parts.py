@@ -27,7 +27,7 @@ class Part:
     name
         Its key in the competition file: ``features.default.groups``, ``mlp.dropout``; of a run ``default.runs.svr``.
     left_out
-        What is left out, and what goes with it: ``0.2 → 0.0``; ``all 2, and with it 15 interactions``.
+        What is left out, and what goes with it: ``0.2 → 0.0``; ``all 2 + 15 interactions``.
     without
         The competition without it; None if that is no valid competition.
     problem
@@ -85,8 +85,7 @@ def parts_of(competition: Competition, entry: str, deep: bool = False) -> tuple[
         for key, *values in _changes(recipe):
             for item, left_out, changed in _cuts(recipe.model_dump(), key, *values, deep=deep):
                 along = _settle(recipe, changed)
-                left_out += f", and with it {along}" if along else ""
-                add(f"features.{name}.{item}", left_out, "features", name, changed)
+                add(f"features.{name}.{item}", " + ".join([left_out, *along]), "features", name, changed)
     for name in runs:
         experiment, table = competition.experiments[name], document["experiments"][name]
         for key, *values in _changes(experiment, (*_NO_PARTS, "params")):
@@ -145,7 +144,7 @@ def _cuts(
         yield f"{key}.{item if is_name else number + 1}", left_out, changed
 
 
-def _settle(recipe: Features, changed: dict[str, Any]) -> str:
+def _settle(recipe: Features, changed: dict[str, Any]) -> list[str]:
     """Take out of a changed recipe what needs columns, or numbers, that are no longer there, and say how many.
 
     Parameters
@@ -175,7 +174,7 @@ def _settle(recipe: Features, changed: dict[str, Any]) -> str:
     n_fallen = len(changed.get("interactions", ())) - len(interactions)
     changed |= {"derived": derived, "groups": tuple(groups), "interactions": interactions}
     counts = (("derived column", n_derived - len(derived)), ("group column", n_grouped), ("interaction", n_fallen))
-    return ", ".join(f"{n} {what}{'s' * (n > 1)}" for what, n in counts if n)
+    return [f"{n} {what}{'s' * (n > 1)}" for what, n in counts if n]
 
 
 def _without(table: dict[str, Any], key: str) -> dict[str, Any]:
