@@ -262,6 +262,8 @@ def test_schedules_are_torchs() -> None:
 
 # independent of company ------------------------------------------------------------------------------------
 
+SHAPES: list[dict[str, Any]] = [{}, {"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}]
+
 
 def company(**shape: Any) -> list[Member]:
     """30 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
@@ -286,7 +288,7 @@ def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], p
     assert_close(fit([company()[position]])[0], together[position])
 
 
-@pytest.mark.parametrize("shape", [{"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
 def test_whatever_a_network_is_company_changes_nothing(shape: dict[str, Any]) -> None:
     members = company(**shape)
     together = fit(members)
@@ -702,8 +704,10 @@ def test_d2l_mlp_shows_its_figures() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_a_cuda_device_gives_the_same(together: list[FittedMember]) -> None:
-    for one, other in zip(fit(company(), device="cuda"), together, strict=True):
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_cuda_device_gives_the_same(shape: dict[str, Any]) -> None:
+    members = company(**shape)
+    for one, other in zip(fit(members, device="cuda"), fit(members), strict=True):
         assert_close(one, other)
 
 
