@@ -22,7 +22,7 @@ from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
 from houseprice.learn.network import Network
 from houseprice.learn.plain import SKIP, Embedding, Heads, Mean, Scaled, Sum, as_module
-from houseprice.learn.training import fit, train_members
+from houseprice.learn.training import bytes_of_member, fit, train_members
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
 Floats = NDArray[np.float64]
@@ -336,6 +336,15 @@ def test_memory_bounds_the_batch_and_nothing_else(
         assert_close(one, other)
     with pytest.raises(TrainingError, match=r"memory: 1000 bytes can't hold \d+ members"):
         fit(company(), memory=1000)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_members_parameters_are_counted_exactly(shape: dict[str, Any]) -> None:
+    """With a gradient and two moments each."""
+    recipe = mlp(loss="cross_entropy", classes=3, **shape)
+    embedded = 4 if recipe.embedding != "none" else 0
+    parameters = Network(recipe, 7, members=1, embedded=embedded).parameters.values()
+    assert bytes_of_member(recipe, 7, embedded)[0] == 16 * sum(value.numel() for value in parameters)
 
 
 def test_results_are_ordered_by_fold_then_seed() -> None:
