@@ -46,13 +46,20 @@ def targets_for(recipe: Linear, rows: tuple[int, ...], random: np.random.Generat
     return torch.from_numpy(random.standard_normal((*rows, 1)))
 
 
+EACH: list[tuple[ActivationName, LossName]] = [
+    *((activation, "squared") for activation in ACTIVATION_NAMES),
+    *(("tanh", loss) for loss in LOSS_NAMES),
+]
+
+
 @pytest.mark.parametrize(
-    ("activation", "loss"),
-    [(activation, "squared") for activation in ACTIVATION_NAMES] + [("tanh", loss) for loss in LOSS_NAMES],
+    ("settings", "activation", "loss"),
+    [(settings, *pair) for settings in SHAPES[:2] for pair in EACH]
+    + [(settings, *pair) for settings in SHAPES[2:] for pair in (("prelu", "squared"), ("tanh", "cross_entropy"))],
+    ids=str,
 )
-@pytest.mark.parametrize("settings", SHAPES, ids=str)
 def test_the_backward_pass_is_the_gradient_in_float64(
-    activation: ActivationName, loss: LossName, settings: dict[str, Any]
+    settings: dict[str, Any], activation: ActivationName, loss: LossName
 ) -> None:
     classes = 3 if loss == "cross_entropy" else 2
     recipe = mlp(activation=activation, loss=loss, classes=classes, quantile=0.3, **settings)

@@ -21,7 +21,7 @@ from houseprice.learn.functions import loss_of
 from houseprice.learn.members import FittedMember, FoldData, Member, Streams, dropped_of_65536
 from houseprice.learn.network import Network
 from houseprice.learn.plain import SKIP, Embedding, Heads, Mean, Scaled, Sum, as_module
-from houseprice.learn.training import fit, train_members
+from houseprice.learn.training import bytes_of_member, fit, train_members
 from houseprice.recipes import MLP, ActivationName, Linear, LossName
 
 HOUSE_PRICES = Path(__file__).parents[2] / "shared" / "house-prices"
@@ -262,6 +262,8 @@ def test_schedules_are_torchs() -> None:
 
 # independent of company ------------------------------------------------------------------------------------
 
+SHAPES: list[dict[str, Any]] = [{}, {"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}]
+
 
 def company(**shape: Any) -> list[Member]:
     """30 members that differ in fold, columns, rows, seed and settings; the layers are the same."""
@@ -286,7 +288,7 @@ def test_a_member_alone_equals_itself_in_company(together: list[FittedMember], p
     assert_close(fit([company()[position]])[0], together[position])
 
 
-@pytest.mark.parametrize("shape", [{"tabm": 3}, {"embedding": "periodic"}, {"embedding": "plr", "tabm": 2}], ids=str)
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
 def test_whatever_a_network_is_company_changes_nothing(shape: dict[str, Any]) -> None:
     members = company(**shape)
     together = fit(members)
@@ -334,6 +336,15 @@ def test_memory_bounds_the_batch_and_nothing_else(
         assert_close(one, other)
     with pytest.raises(TrainingError, match=r"memory: 1000 bytes can't hold \d+ members"):
         fit(company(), memory=1000)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_members_parameters_are_counted_exactly(shape: dict[str, Any]) -> None:
+    """With a gradient and two moments each."""
+    recipe = mlp(loss="cross_entropy", classes=3, **shape)
+    embedded = 4 if recipe.embedding != "none" else 0
+    parameters = Network(recipe, 7, members=1, embedded=embedded).parameters.values()
+    assert bytes_of_member(recipe, 7, embedded)[0] == 16 * sum(value.numel() for value in parameters)
 
 
 def test_results_are_ordered_by_fold_then_seed() -> None:
@@ -702,8 +713,10 @@ def test_d2l_mlp_shows_its_figures() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_a_cuda_device_gives_the_same(together: list[FittedMember]) -> None:
-    for one, other in zip(fit(company(), device="cuda"), together, strict=True):
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_cuda_device_gives_the_same(shape: dict[str, Any]) -> None:
+    members = company(**shape)
+    for one, other in zip(fit(members, device="cuda"), fit(members), strict=True):
         assert_close(one, other)
 
 

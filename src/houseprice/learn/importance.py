@@ -22,7 +22,7 @@ from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.learn.plain import as_module
+from houseprice.learn.plain import predict_rows
 from houseprice.metrics import Metric
 from houseprice.recipes import Linear
 
@@ -190,7 +190,7 @@ def _predictions(recipe: AnyRecipe, data: FoldData, members: Sequence[FittedMemb
     torch.set_num_threads(1)  # a thread a fold, and sums that don't depend on how many there are
     X = torch.from_numpy(data.X_test)
     with torch.inference_mode():
-        return [as_module(recipe, member.weights)(X)[:, 0].numpy().astype(np.float64) for member in members]
+        return [predict_rows(recipe, member.weights, X)[:, 0].numpy().astype(np.float64) for member in members]
 
 
 def _std_error(by_fold: Float, scales: Sequence[FittedScale]) -> Float:

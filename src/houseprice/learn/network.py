@@ -19,7 +19,7 @@ from torch import Tensor
 from houseprice.learn.embedding import BIAS, FREQUENCIES, WEIGHT, Embedding
 from houseprice.learn.functions import ACTIVATIONS
 from houseprice.learn.layers import Dense, Heads, Parameters, Products, Scaled, Skip
-from houseprice.learn.plain import EMBEDDED, SKIP, Weights, as_module
+from houseprice.learn.plain import EMBEDDED, SKIP, Weights, predict_rows
 from houseprice.recipes import MLP
 
 
@@ -236,8 +236,7 @@ class Network:
         whom the member was trained beside.
         """
         if self.implicit or self._embedding:
-            module = as_module(self.recipe, self.weights_of(parameters, member)).to(X.device)
-            return torch.cat([module(rows) for rows in torch.split(X, max(1, 4096 // max(1, self.recipe.tabm)))])
+            return predict_rows(self.recipe, self.weights_of(parameters, member), X)
         mine = {name: value[member] for name, value in parameters.items()}
         mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
         blocks = []

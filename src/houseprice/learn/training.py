@@ -212,6 +212,26 @@ _SHARE_OF_DEVICE = 0.8
 """Of a CUDA device's memory; the rest is for its libraries. What is free just now would make batches differ."""
 
 
+def bytes_of_member(recipe: MLP, columns: int, embedded: int) -> tuple[int, int, int]:
+    """Estimate what a member takes beyond the data: its parameters, gradients and moments; what a step writes to; and
+    its dropout masks.
+    """
+    implicit, frequencies = max(1, recipe.tabm), recipe.embedding_frequencies
+    widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, recipe.outputs)
+    numbers = sum((i + 1) * o for i, o in pairwise(widths))
+    if recipe.tabm:  # scales, biases and heads of their own
+        numbers += sum(implicit * (i + 2 * o) - o for i, o in pairwise(widths[:-1]))
+        numbers += (implicit - 1) * (widths[-2] + 1) * widths[-1]
+    if recipe.embedding == "plr":
+        numbers += embedded * (2 * frequencies + 1) * recipe.embedding_width
+    if recipe.embedding != "none":
+        numbers += embedded * frequencies
+    rows = recipe.batch_size * implicit * sum(widths)
+    waves = recipe.batch_size * embedded * (5 * frequencies + 2 * recipe.embedded_width)
+    written = rows * (6 if recipe.tabm else 4) + waves
+    return 4 * 4 * numbers, 4 * written, 4 * rows * 2 * mask_steps(recipe)
+
+
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
     """Group the members that can be one tensor program, and cut each group into batches.
 
@@ -232,21 +252,12 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
         recipe = as_mlp(members[indices[0]].recipe)
         columns = max(members[i].data.X.shape[1] for i in indices)
         embedded = max(len(members[i].embedded) for i in indices)
-        widths = (columns + embedded * recipe.embedded_width, *recipe.hidden, recipe.outputs)
-        k = max(1, recipe.tabm)
-        state = 4 * 4 * sum((i + 1) * o for i, o in pairwise(widths))
-        if recipe.tabm:  # scales, and what the biases and heads are more than one
-            state += 4 * 4 * (sum(k * (i + o) + (k - 1) * o for i, o in pairwise(widths[:-1])))
-            state += 4 * 4 * (k - 1) * (widths[-2] + 1) * widths[-1]
-        state += 4 * 4 * embedded * (2 * recipe.embedding_frequencies + 1) * (1 + recipe.embedding_width)
-        written = 4 * recipe.batch_size * k * sum(widths) * (6 if recipe.tabm else 4)
-        written += 4 * recipe.batch_size * embedded * (5 * recipe.embedding_frequencies + 2 * recipe.embedded_width)
+        state, written, masks = bytes_of_member(recipe, columns, embedded)
         size = len(indices)
         if device.type == "cpu":  # a plain network's step writes to little; others' to more than their state
             cached = state + (written if recipe.tabm or embedded else 0)
             size = max(1, min(math.ceil(size / threads), _CACHE // cached))
         if memory is not None:
-            masks = 4 * recipe.batch_size * k * sum(widths) * 2 * mask_steps(recipe)
             each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
             size = min(size, memory // (each * threads))
             if size < 1:
