@@ -50,6 +50,31 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         'k = 2\n[ensembles.pile]\nruns = ["ridge"]\nmethod = "stack"',
         ("ensembles.pile.method", "two folds at a time", "k ≥ 3"),
     ),
+    "families that nobody asks for": (
+        'runs = ["ridge", "mlp"]',
+        'runs = ["ridge", "mlp"]\nfamilies = [["ridge", "mlp"]]',
+        ("ensembles.both", "families: of no use with select = 'all'"),
+    ),
+    "a family of a stranger": (
+        'runs = ["ridge", "mlp"]',
+        'runs = ["ridge", "mlp"]\nselect = "best_of_family"\nfamilies = [["rigde"]]',
+        ("ensembles.both", "families: 'rigde' is none of the runs; did you mean 'ridge'?"),
+    ),
+    "a run of two families": (
+        'runs = ["ridge", "mlp"]',
+        'runs = ["ridge", "mlp"]\nselect = "best_of_family"\nfamilies = [["ridge"], ["mlp", "ridge"]]',
+        ("ensembles.both", "families: 'ridge' is named twice"),
+    ),
+    "like a stranger": (
+        "[ensembles.both]",
+        '[experiments.deep]\nlike = "mpl"\n\n[ensembles.both]',
+        ("experiments.deep.like", "unknown name 'mpl'", "did you mean 'mlp'?"),
+    ),
+    "like oneself": (
+        "[ensembles.both]",
+        '[experiments.one]\nlike = "other"\n[experiments.other]\nlike = "one"\n\n[ensembles.both]',
+        ("experiments.one.like", "one → other → one"),
+    ),
     "shrunk too far": (
         'runs = ["ridge", "mlp"]',
         'runs = ["ridge", "mlp"]\nshrink = 1.5',
@@ -165,6 +190,35 @@ def test_an_override_is_any_path_of_the_file_and_the_last_one_counts(load_tiny: 
     assert competition.features["wide"].rare == 2
     assert competition.entry == "ridge"
     assert competition.ensembles["both"].method == "nnls"
+
+
+def test_a_table_like_another_has_its_keys_but_for_its_own(tiny_root: Path, load_tiny: LoadTiny) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    more = """
+[experiments.tree]
+kind = "sklearn"
+estimator = "sklearn.tree.DecisionTreeRegressor"
+params = { max_depth = 3, max_leaf_nodes = 5 }
+
+[experiments.stump]
+like = "tree"
+params = { max_depth = 1 }
+
+[experiments.deep]
+like = "deeper"
+seeds = 2
+
+[experiments.deeper]
+like = "mlp"
+hidden = [8, 8]
+"""
+    path.write_text(TINY_TOML + more)
+    experiments = load_tiny("mlp.epochs=7", "deep.activation=tanh").experiments
+    mlp = experiments["mlp"]
+    assert experiments["deeper"] == mlp.model_copy(update={"hidden": (8, 8)})
+    assert experiments["deep"] == mlp.model_copy(update={"hidden": (8, 8), "seeds": 2, "activation": "tanh"})
+    assert experiments["deeper"].model_dump()["epochs"] == 7  # an override reaches those that are like it
+    assert experiments["stump"].model_dump()["params"] == {"max_depth": 1, "max_leaf_nodes": 5}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from houseprice.compete.ensemble import (
     METHODS,
     Blend,
+    best_of_families,
     blend,
     chosen_runs,
     greedy_weights,
@@ -145,6 +146,35 @@ def test_the_method_weights_the_chosen_runs_and_the_others_have_no_weight(method
     np.testing.assert_allclose(result.weights[[0, 2]], METHODS[method](oof[:, [0, 2]], target))
     assert result.weights[1] == 0
     np.testing.assert_allclose(result.test, np.arange(3.0) + 20 * result.weights[2])
+
+
+def test_of_each_family_the_simplest_run_is_chosen_that_is_as_good_as_its_best() -> None:
+    """One that is worse for sure gives way; of two alike the first stays; who has no family stands for itself."""
+    oof, target = noisy(2000, (0.3, 0.1, 0.1, 0.5))
+    oof[:, 2] = oof[:, 1] + 1e-6 * np.arange(2000) / 2000  # as good as its neighbour
+    assert best_of_families(oof, target, ((0, 1, 2), (3,))) == [1, 3]
+    assert best_of_families(oof, target, ((0, 2, 1), (3,))) == [2, 3]
+    runs = make_runs(oof, target)
+    recipe = Ensemble(
+        runs=tuple(run.experiment for run in runs), select="best_of_family", families=(("run0", "run1", "run2"),)
+    )
+    result = blend(recipe, runs, METRIC)
+    np.testing.assert_allclose(result.weights, [0, 0.5, 0, 0.5])
+    np.testing.assert_allclose(result.oof, (oof[:, 1] + oof[:, 3]) / 2)
+
+
+def test_a_family_is_chosen_from_without_the_rows_that_are_scored() -> None:
+    """On noise, where the best of a family is luck, the score is worse than that of the run that is chosen."""
+    gaps = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        runs = make_runs(12 + random.standard_normal((40, 20)), 12 + random.standard_normal(40))
+        names = tuple(run.experiment for run in runs)
+        result = blend(Ensemble(runs=names, select="best_of_family", families=(names,)), runs, METRIC)
+        assert sorted(result.weights)[-2:] == [0, 1]
+        gaps.append(result.score - result.naive_score)
+    assert min(gaps) >= 0
+    assert np.mean(gaps) > 0
 
 
 def test_the_score_is_that_of_the_choice_too() -> None:

@@ -206,7 +206,7 @@ def test_the_entry_is_what_its_manifest_says(root: Path, report: Report) -> None
         (("method=mean",), "blend has 3 runs, weighted equally", {"0.333"}, {"ridge", "mlp", "tree"}, True),
         (
             ("select=one_standard_error",),
-            "blend takes 1 of 3 candidate runs by the one-standard-error rule",
+            "blend takes 1 of 3 candidate runs, as few as do by the one-standard-error rule",
             {"1.000", "not chosen"},
             {"ridge"},
             True,

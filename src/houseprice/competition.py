@@ -44,6 +44,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for override in overrides:
         _override(document, override)
+    _inherit(document, path)
     competition = competition_from_json(document, " --set ".join([str(path), *overrides]))
     if competition.name != path.parent.name:
         raise ConfigError(
@@ -88,6 +89,33 @@ def _override(document: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {step!r} is a value, not a table")
     table[steps[-1]] = value
+
+
+def _inherit(document: dict[str, Any], path: Path) -> None:
+    """Give every table with ``like = "NAME"`` the keys of its neighbour NAME that it does not say otherwise."""
+    for section in ("folds", "features", "experiments", "ensembles"):
+        tables = document.get(section)
+        if isinstance(tables, dict):
+            document[section] = {name: _whole(tables, (name,), f"{path}: {section}") for name in tables}
+
+
+def _whole(tables: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
+    """The table that the last name stands for; the names before it are those of the tables that are like it."""
+    table = tables[names[-1]]
+    if not isinstance(table, dict) or "like" not in table:
+        return table
+    base = table["like"]
+    if base not in tables:
+        raise ConfigError(f"{where}.{names[-1]}.like: unknown name {base!r}; {nearest(str(base), list(tables))}")
+    if base in names:
+        raise ConfigError(f"{where}.{names[0]}.like: goes round in a circle: {' → '.join((*names, base))}")
+    return _merged(_whole(tables, (*names, base), where), {key: table[key] for key in table if key != "like"})
+
+
+def _merged(base: Any, own: Any) -> Any:
+    if isinstance(base, dict) and isinstance(own, dict):
+        return base | {key: _merged(base.get(key), value) for key, value in own.items()}
+    return own
 
 
 def _with_tuples(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """The competition file as frozen, validated models: the reference of the file, one class a table, one attribute a key.
 
-Experiments stand in `houseprice.recipes`; `houseprice.competition` reads the file into all of them.
+Experiments stand in `houseprice.recipes`; `houseprice.competition` reads the file into all of them. A table of folds,
+features, experiments or ensembles may say ``like = "NAME"``: it has the keys of its neighbour NAME, but for those that
+it says otherwise.
 """
 
 import re
@@ -164,9 +166,12 @@ class Ensemble(Table):
     predictions and scored without a leak (`houseprice.compete.stacking`)."""
     shrink: Share = 0.5
     """Of ``shrunk`` alone: how far weights of ``nnls`` are drawn towards equal ones; 0: not at all, 1: all the way."""
-    select: Literal["all", "one_standard_error"] = "all"
+    select: Literal["all", "one_standard_error", "best_of_family"] = "all"
     """Which runs are weighted. ``one_standard_error``: as few as score within one standard error of the best number of
-    them (`houseprice.compete.ensemble.chosen_runs`). The choice is part of what is scored by cross-fitting."""
+    them (`houseprice.compete.ensemble.chosen_runs`). ``best_of_family``: one of each of the ``families``
+    (`houseprice.compete.ensemble.best_of_families`). The choice is part of what is scored by cross-fitting."""
+    families: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
+    """Of ``best_of_family`` alone: runs of one kind, the simplest first; a run in none is a family by itself."""
     estimator: ImportPath = "sklearn.linear_model.RidgeCV"
     """Of ``stack`` alone: anything with scikit-learn's ``fit`` and ``predict``. Predictions of good runs are nearly
     collinear; ridge regression shares out the weight among them, and by default finds its penalty by itself."""
@@ -182,6 +187,25 @@ class Ensemble(Table):
                 f"select: {self.select!r}, but a stack weights all of its runs; use 'all', or another method"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_family_a_run(self) -> "Ensemble":
+        members = [run for family in self.families for run in family]
+        if self.families and self.select != "best_of_family":
+            raise ValueError(f"families: of no use with select = {self.select!r}; use 'best_of_family'")
+        for run in members:
+            if run not in self.runs:
+                raise ValueError(f"families: {run!r} is none of the runs; {nearest(run, list(self.runs))}")
+            if members.count(run) > 1:
+                raise ValueError(f"families: {run!r} is named twice")
+        return self
+
+    @property
+    def family_places(self) -> tuple[tuple[int, ...], ...]:
+        """The places in ``runs`` of each family's members, in the family's order."""
+        families = {run: family for family in self.families for run in family}
+        each = dict.fromkeys(families.get(run, (run,)) for run in self.runs)
+        return tuple(tuple(self.runs.index(run) for run in family) for family in each)
 
     @property
     def stacked(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from houseprice.metrics import Metric
 Float = NDArray[np.float64]
 Weigh = Callable[[Float, Float], Float]
 """From out-of-fold predictions [n_rows, n_runs] and targets [n_rows], link scale, to weights [n_runs]."""
+Choose = Callable[[Float, Float], list[int]]
+"""From the same to the places of the runs that are chosen."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
     Parameters
     ----------
     recipe
-        ``method`` names one of `METHODS`; ``select``: whether it weights all runs, or those that `chosen_runs` finds.
+        ``method`` names one of `METHODS`; ``select``: whether it weights all runs, or those that `chosen_runs` or
+        `best_of_families` find.
     runs
         The runs in the recipe's order, on the same folds. Rows are matched by id.
     metric
@@ -261,14 +264,41 @@ def chosen_runs(oof: Float, target: Float) -> list[int]:
         path.append(losses[:, best])
         chosen.append(waiting.pop(best))
         total += oof[:, chosen[-1]]
-    excess = np.column_stack(path) - min(path, key=np.mean)[:, None]  # [row, size], paired with the best size
-    std_error = excess.std(axis=0) / np.sqrt(max(1, len(target) - 1))
-    return chosen[: 1 + int(np.flatnonzero(excess.mean(axis=0) <= std_error)[0])]
+    return chosen[: 1 + _simplest(np.column_stack(path))]
 
 
-def chosen_weights(oof: Float, target: Float, weigh: Weigh) -> Float:
-    """Weights of the `chosen_runs` among themselves, float64 [n_runs]; 0 for the others."""
-    chosen = chosen_runs(oof, target)
+def best_of_families(oof: Float, target: Float, families: Sequence[Sequence[int]]) -> list[int]:
+    """One run of each family: the first whose mean loss is within one standard error of its family's best.
+
+    The one-standard-error rule of `chosen_runs`, the members of a family ordered from the simplest on. Runs of unlike
+    kinds err on unlike rows, so each kind has its place, which no score decides.
+
+    Parameters
+    ----------
+    oof
+        float64 [n_rows, n_runs], link scale.
+    target
+        float64 [n_rows], link scale.
+    families
+        The places of each family's runs.
+    """
+    losses = np.square(oof - target[:, None])
+    return [family[_simplest(losses[:, list(family)])] for family in families]
+
+
+def _simplest(losses: Float) -> int:
+    """The first of some candidates whose mean loss exceeds the best's by no more than one standard error.
+
+    That of the mean paired difference; ``losses`` are float64 [n_rows, n_candidates].
+    """
+    excess = losses - losses[:, [int(losses.mean(axis=0).argmin())]]
+    std_error = excess.std(axis=0) / np.sqrt(max(1, len(losses) - 1))
+    return int(np.flatnonzero(excess.mean(axis=0) <= std_error)[0])
+
+
+def chosen_weights(oof: Float, target: Float, weigh: Weigh, choose: Choose = chosen_runs) -> Float:
+    """Weights of the chosen runs among themselves, float64 [n_runs]; 0 for the others."""
+    chosen = choose(oof, target)
     weights = np.zeros(oof.shape[1])
     weights[chosen] = weigh(oof[:, chosen], target)
     return weights
@@ -285,4 +315,8 @@ METHODS: dict[str, Weigh] = {
 def rule(recipe: Ensemble) -> Weigh:
     """A recipe's choice and method as one function; what it does to some rows it learns from these alone."""
     weigh = partial(shrunk_weights, shrink=recipe.shrink) if recipe.method == "shrunk" else METHODS[recipe.method]
-    return weigh if recipe.select == "all" else partial(chosen_weights, weigh=weigh)
+    choose: dict[str, Choose] = {
+        "one_standard_error": chosen_runs,
+        "best_of_family": partial(best_of_families, families=recipe.family_places),
+    }
+    return partial(chosen_weights, weigh=weigh, choose=choose[recipe.select]) if recipe.select in choose else weigh

@@ -76,10 +76,14 @@ def parts_of(competition: Competition, entry: str, deep: bool = False) -> tuple[
     if entry in competition.ensembles:
         ensemble = document["ensembles"][entry]
         for run in runs if len(runs) > 1 else ():
-            others = tuple(other for other in ensemble["runs"] if other != run)
-            add(f"{entry}.runs.{run}", "the run", "ensembles", entry, {**ensemble, "runs": others})
-        for key, *values in _changes(competition.ensembles[entry], ("runs",)):
-            add(f"{entry}.{key}", _change(*values), "ensembles", entry, _without(ensemble, key))
+            others, *families = (
+                tuple(other for other in group if other != run) for group in (ensemble["runs"], *ensemble["families"])
+            )
+            left = {"runs": others, "families": tuple(family for family in families if family)}
+            add(f"{entry}.runs.{run}", "the run", "ensembles", entry, {**ensemble, **left})
+        for key, *values in _changes(competition.ensembles[entry], ("runs", "families")):
+            rest = {**_without(ensemble, key), **({"families": ()} if key == "select" else {})}
+            add(f"{entry}.{key}", _change(*values), "ensembles", entry, rest)
     for name in dict.fromkeys(competition.experiments[run].features for run in runs):
         recipe = competition.features[name]
         for key, *values in _changes(recipe):

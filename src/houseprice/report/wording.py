@@ -82,7 +82,8 @@ def described(name: str, recipe: Ensemble, blend: Mapping[str, Any]) -> str:
         return f"{of_runs}, weighted equally, so that nothing is learnt from the rows."
     if recipe.select != "all":
         chosen = sum(weight != 0 for weight in blend["weights"].values())
-        of_runs = f"{name} takes {chosen} of {len(recipe.runs)} candidate runs by the one-standard-error rule"
+        by = "one of each family," if recipe.select == "best_of_family" else "as few as do"
+        of_runs = f"{name} takes {chosen} of {len(recipe.runs)} candidate runs, {by} by the one-standard-error rule"
     return (
         f"{of_runs}, {_METHODS[recipe.method]}. Its score is cross-fitted: for each fold the rule is learnt on the "
         "others; the naive score, on the rows that it was learnt on, is too good."
