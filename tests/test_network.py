@@ -85,7 +85,7 @@ def test_the_backward_pass_is_the_gradient_in_float64(
         def forward(ctx: Any, *parameters: Tensor) -> Tensor:
             for name, value in zip(names, parameters, strict=True):
                 network.parameters[name].copy_(value)
-            prediction = network.forward(x.clone(), masks)
+            prediction = network.forward(x.clone(), [mask.clone() for mask in masks])
 
             def slope(out: Tensor) -> None:
                 functions.slope(prediction, y, out)

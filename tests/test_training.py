@@ -330,7 +330,7 @@ def test_memory_bounds_the_batch_and_nothing_else(
         return Network(*arguments, **options)
 
     monkeypatch.setattr(batch, "Network", counted)
-    bounded = fit(company(), memory=80_000 * torch.get_num_threads())
+    bounded = fit(company(), memory=45_000 * torch.get_num_threads())
     assert max(sizes) <= 2 < len(sizes)
     for one, other in zip(bounded, together, strict=True):
         assert_close(one, other)

@@ -94,6 +94,43 @@ def _settings(recipe: Linear) -> tuple[float, float]:
     return recipe.learning_rate, recipe.weight_decay
 
 
+class _Dropout:
+    """What is dropped at one place of a network: drawn for some steps at once, made a mask at each.
+
+    A draw is a byte, a mask has floats: made when it is wanted, it is still in the processor's cache when it is used.
+
+    Parameters
+    ----------
+    place
+        0 for the input, 1 for the first hidden layer, …
+    members
+        For each its streams, its rate, and where it has units at this place.
+    mask
+        Written anew at each step: [member, row, width], or [member, implicit, row, width].
+    steps
+        For how many steps there is room.
+    """
+
+    def __init__(
+        self, place: int, members: Sequence[tuple[Streams, float, list[slice]]], mask: Tensor, steps: int
+    ) -> None:
+        self._place, self._members, self._mask = place, members, mask
+        self._kept = np.ones((steps, *mask.shape), np.bool_)
+        self._bytes = torch.from_numpy(self._kept.view(np.uint8))
+        scales = [1 / (1 - dropped_of_65536(rate) / 65536) for _, rate, _ in members]  # the expectation stays
+        self._scales = _by_member(scales, mask)
+
+    def draw(self, steps: int) -> None:
+        """Draw for the next steps."""
+        for m, (streams, rate, parts) in enumerate(self._members):
+            for part in parts if rate else ():
+                streams.keep(self._place, rate, self._kept[:steps, m, ..., part])
+
+    def mask(self, step: int) -> Tensor:
+        """0 or 1 / (1 - rate) at a step that was drawn."""
+        return self._mask.copy_(self._bytes[step]).mul_(self._scales)
+
+
 class Batch:
     """Members that are trained as one tensor program, on rows of their own matrices."""
 
@@ -134,8 +171,7 @@ class Batch:
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
         self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
         self.seen = self._seen() if any(member.recipe.column_share < 1 for member in members) else None
-        self.rates = [(one.recipe.input_dropout, *as_mlp(one.recipe).dropout_rates) for one in members]
-        self._masks: dict[int, tuple[NDArray[np.bool_], Tensor]] = {}  # by place
+        self.dropout = [self._dropout(place) for place in range(len(recipe.hidden) + 1)]
         self._inputs: dict[int, tuple[Tensor, list[tuple[slice, Tensor, Tensor]]]] = {}  # by rows
 
     def run(self, advance: Callable[[int], None], store: Checkpoints | None, number: int) -> list[FittedMember]:
@@ -197,15 +233,17 @@ class Batch:
         real = (real[:, :, None] if k == 1 else real[:, None, :, None] / k).to(self.device)  # [member, row, 1]
         mixing = self._draw_mixing(left.tolist()) if self.mixup else [None] * self.steps
         at_once = mask_steps(self.recipe)
-        for first in range(0, self.steps, at_once):
-            steps = range(first, min(first + at_once, self.steps))
-            masks = [self._draw_masks(place, len(steps)) for place in range(len(self.recipe.hidden) + 1)]
-            for step, *at_step in zip(steps, *masks, strict=True):
-                if step < self.steps - 1:
-                    self._step(step, order[step], targets[step], 1 / (k * size), at_step, mixing[step])
-                else:
-                    short = [mask if mask is None else mask[..., :last, :] for mask in at_step]
-                    self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
+        for step in range(self.steps):
+            ahead = step % at_once
+            if ahead == 0:
+                for dropout in filter(None, self.dropout):
+                    dropout.draw(min(at_once, self.steps - step))
+            masks = [dropout.mask(ahead) if dropout else None for dropout in self.dropout]
+            if step < self.steps - 1:
+                self._step(step, order[step], targets[step], 1 / (k * size), masks, mixing[step])
+            else:
+                short = [mask if mask is None else mask[..., :last, :] for mask in masks]
+                self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
 
     def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
@@ -244,31 +282,19 @@ class Batch:
             seen[m, 0, : self.columns[m]] = torch.from_numpy(member.seen)
         return seen
 
-    def _draw_masks(self, place: int, steps: int) -> Sequence[Tensor | None]:
-        """Dropout masks of the input (place 0) or a hidden layer: a step's [member, row, width], or None.
+    def _dropout(self, place: int) -> "_Dropout | None":
+        """That of the input (place 0) or a hidden layer, if any member has it there.
 
-        TabM's implicit members share those of the input, and have their own of hidden layers.
+        TabM's implicit members share that of the input, and have their own of hidden layers.
         """
-        rates = [rates[place] for rates in self.rates]
+        rates = [(one.recipe.input_dropout, *as_mlp(one.recipe).dropout_rates)[place] for one in self.members]
         if not any(rates):
-            return [None] * steps
-        kept, masks = self._mask_buffers(place)
-        kept, masks = kept[:steps], masks[:steps]
-        for m, rate in enumerate(rates):
-            for part in self.network.own_inputs(m) if place == 0 else [slice(None)]:
-                if rate:
-                    self.streams[m].keep(place, rate, kept[:, m, ..., part])
-        scales = [1 / (1 - dropped_of_65536(rate) / 65536) for rate in rates]  # the expectation stays
-        masks.copy_(torch.from_numpy(kept.view(np.uint8)))
-        return masks.mul_(_by_member(scales, masks[0])).unbind()
-
-    def _mask_buffers(self, place: int) -> tuple[NDArray[np.bool_], Tensor]:
-        """What masks are drawn to, [step, member, row, width] or [step, member, implicit, row, width]: made once."""
-        if place not in self._masks:
-            rows = *(self.network.implicit if place else ()), self.recipe.batch_size
-            shape = (mask_steps(self.recipe), len(self.members), *rows, self.network.widths[place])
-            self._masks[place] = np.ones(shape, np.bool_), self.network.empty(*shape)
-        return self._masks[place]
+            return None
+        everything = [slice(None)]
+        parts = [everything if place else self.network.own_inputs(m) for m in range(len(self.members))]
+        rows = *(self.network.implicit if place else ()), self.recipe.batch_size
+        mask = self.network.empty(len(self.members), *rows, self.network.widths[place])
+        return _Dropout(place, list(zip(self.streams, rates, parts, strict=True)), mask, mask_steps(self.recipe))
 
     def _step(
         self,

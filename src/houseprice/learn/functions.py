@@ -29,12 +29,15 @@ class Activation:
         The same as a module of `torch.nn`.
     in_place
         Whether ``z`` and ``h`` may be one tensor: the derivative can be told from ``h``.
+    homogeneous
+        Whether h(z) = z · h'(z): linear on either side of 0.
     """
 
     forward: Callable[[Tensor, Tensor], object]
     backward: Callable[[Tensor, Tensor, Tensor], object]
     module: Callable[[], nn.Module]
     in_place: bool = False
+    homogeneous: bool = False
 
 
 _SELU = (1.6732632423543772, 1.0507009873554805, 1.0)  # alpha, scale, input scale: as `torch.nn.SELU`
@@ -47,6 +50,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         lambda delta, z, h: aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta),
         nn.ReLU,
         in_place=True,
+        homogeneous=True,
     ),
     # max(z, 0) + slope · min(z, 0), the slope learned: He et al. 2015; D2L §5.1.2.1 (see `Network`)
     "prelu": Activation(
@@ -59,6 +63,7 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
         lambda z, h: aten.leaky_relu.out(z, _LEAK, out=h),
         lambda delta, z, h: aten.leaky_relu_backward.grad_input(delta, z, _LEAK, False, grad_input=delta),
         lambda: nn.LeakyReLU(_LEAK),
+        homogeneous=True,
     ),
     # 1 / (1 + exp(-z)): D2L §5.1.2.2
     "sigmoid": Activation(

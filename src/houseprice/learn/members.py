@@ -41,7 +41,7 @@ class Health:
     gradient_norms: NDArray[np.float64]
     """[n_epochs, n_layers], norm of each layer's weight gradient, before clipping"""
     activation_scales: NDArray[np.float64]
-    """[n_epochs, n_layers], root mean square of each layer's output"""
+    """[n_epochs, n_layers], root mean square of what each layer hands on, behind its dropout"""
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class Network:
             [member, row, column + embedded], contiguous; the embedded columns are written, the mask is applied.
         masks
             For the inputs and each hidden layer the dropout mask [member, row, width], 0 or 1 / (1 - rate), or None;
-            with TabM [member, implicit, row, width] for hidden layers.
+            with TabM [member, implicit, row, width] for hidden layers. They may be overwritten.
 
         Returns
         -------
@@ -175,10 +175,14 @@ class Network:
         hidden = zip(self._layers, self._slopes, room.z, room.h, room.dropped, masks[1:], strict=False)
         for layer, (slope, _), z, h, dropped, mask in hidden:
             layer.forward(inputs, z)  # [member, row, out]
-            activation.forward(z, h)
-            if slope is not None:
-                h.addcmul_(slope, z.clamp_max(0))
-            inputs = h if mask is None else torch.mul(h, mask, out=dropped)
+            if mask is not None and activation.homogeneous:  # h(z) · mask = z · (h'(z) · mask): a factor of both passes
+                activation.backward(mask, z, z)
+                inputs = z.mul_(mask)
+            else:
+                activation.forward(z, h)
+                if slope is not None:
+                    h.addcmul_(slope, z.clamp_max(0))
+                inputs = h if mask is None else torch.mul(h, mask, out=dropped)
             self._inputs.append(inputs)
         self._layers[-1].forward(inputs, room.z[-1])
         if self._skip:
@@ -212,17 +216,20 @@ class Network:
         """From dL/d(dropped-out activation) to dL/dz, in place."""
         (slope, slope_gradient), mask = self._slopes[number], self._masks[number + 1]
         z, h = self._room.z[number], self._room.h[number]
+        activation = ACTIVATIONS[self.recipe.activation]
         if mask is not None:
             delta.mul_(mask)
+            if activation.homogeneous:
+                return
         if slope is not None:
             torch.sum(delta * z.clamp_max(0), _within(z), keepdim=True, out=slope_gradient)
             delta.mul_(torch.where(z > 0, 1.0, slope))
         else:
-            ACTIVATIONS[self.recipe.activation].backward(delta, z, h)
+            activation.backward(delta, z, h)
 
     def activation_scales(self) -> Tensor:
-        """Root mean square of each layer's output in the latest `forward`, [member, layer]."""
-        outputs = [*self._room.h, self._room.prediction]
+        """Root mean square of what each layer handed on, behind its dropout, in `forward`, [member, layer]."""
+        outputs = [*self._inputs[1:], self._room.prediction]
         return torch.stack([h.square().mean(_within(h)).sqrt() for h in outputs], 1)
 
     def gradient_norms(self) -> Tensor:

@@ -141,7 +141,9 @@ def fit(
             with torch.inference_mode():
                 batch = Batch([members[i] for i in share], matrices, place, record_health, score)
                 fitted = batch.run(progress.advance, store, number)
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
             raise TrainingError(
                 f"out of memory with {len(share)} members at a time: {error}. "
                 "Lower batch_size or hidden, or bound the members at a time by memory_mb."
@@ -163,6 +165,11 @@ def fit(
     if store:
         store.clear()
     return [results[i] for i in range(len(members))]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of torch's errors, a CUDA device has one of its own; a processor's is known by its words alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 class _StoppedError(Exception):
@@ -229,7 +236,7 @@ def bytes_of_member(recipe: MLP, columns: int, embedded: int) -> tuple[int, int,
     rows = recipe.batch_size * implicit * sum(widths)
     waves = recipe.batch_size * embedded * (5 * frequencies + 2 * recipe.embedded_width)
     written = rows * (6 if recipe.tabm else 4) + waves
-    return 4 * 4 * numbers, 4 * written, 4 * rows * 2 * mask_steps(recipe)
+    return 4 * 4 * numbers, 4 * written, rows * (4 + 3 * mask_steps(recipe))  # a mask, and its bytes from 16 bits each
 
 
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
