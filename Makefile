@@ -23,7 +23,7 @@ setup: $(VENV)/installed  ## make .venv and install from constraints.txt
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,boost]'
 	@touch $@
 
 ingest: setup  ## bring the raw files: SOURCE=, or raw/, the mirror, the built-in sample

@@ -182,7 +182,8 @@ def _create(recipe: Sklearn) -> Any:
         package = importlib.import_module(module)
     except Exception as error:  # ImportError, or whatever a module of somebody else's raises
         raise TrainingError(
-            f"estimator {recipe.estimator!r} can't be imported: {error}. Install its package, or correct the path."
+            f"estimator {recipe.estimator!r} can't be imported: {error}. Install its package (that of boosters: pip "
+            "install 'houseprice[boost]'), or correct the path."
         ) from error
     kind = getattr(package, name, None)
     if kind is None:
