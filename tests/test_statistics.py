@@ -166,6 +166,19 @@ def test_a_clear_difference_is_called_by_name(losses: Float, folds: NDArray[np.i
     assert len(found) == 12
 
 
+def test_where_greater_is_better_the_greater_score_is_called_better(folds: NDArray[np.int64]) -> None:
+    accuracy, rng = METRICS["accuracy"], np.random.default_rng(7)
+    losses = (rng.random((300, 3)) < [0.15, 0.3, 0.3]).astype(float)  # the share that is mistaken
+    found = compare_all(names(3), losses, [folds] * 3, accuracy)["experiment 0", "experiment 1"]
+    assert found.verdict == "better"
+    assert found.difference == pytest.approx(losses[:, 1].mean() - losses[:, 0].mean())
+    assert 0 < found.low < found.difference < found.high
+    luck = luck_of_best(names(3), losses[:, 1:], accuracy)
+    assert luck.score == pytest.approx(1 - losses[:, 1:].mean(axis=0).min())
+    assert luck.expected < luck.score
+    assert luck.optimism == pytest.approx(luck.score - luck.expected)
+
+
 def test_the_interval_and_p_of_the_rows_say_the_same(losses: Float, folds: NDArray[np.int64]) -> None:
     for shift in np.linspace(0.9, 1.1, 21):
         pair = losses[:, :2] * [1.0, shift]

@@ -174,11 +174,14 @@ class _Bench:
             names.append(part.name)
             predictions.append(found)
             outcomes.append(Outcome(part.name, part.left_out, found.score, seconds=self._seconds(variant)))
-        losses = np.stack([self.metric.row_losses(each.target, each.oof) for each in predictions], axis=1)
+        losses = np.stack(
+            [self.metric.oof_losses(each.target, each.oof, each.fold_of_row[0]) for each in predictions], axis=1
+        )
         folds = [each.fold_of_row for each in predictions]
         compared = compare_all(names, losses, folds, self.metric, against=_WHOLE)
         outcomes = [replace(each, comparison=compared.get((each.part, _WHOLE))) for each in outcomes]
-        outcomes.sort(key=lambda each: each.comparison.difference if each.comparison else -np.inf, reverse=True)
+        sign = -1 if self.metric.greater_is_better else 1
+        outcomes.sort(key=lambda each: sign * each.comparison.difference if each.comparison else -np.inf, reverse=True)
         return Ablation(self.entry, whole.score, whole.std_error, tuple(outcomes))
 
     def _predictions(self, variant: Plan) -> "Run | Blend":

@@ -1,34 +1,85 @@
-"""Competition metrics, and the link scale on which models predict and averages are taken."""
+"""Competition metrics, and the link scale on which models predict and averages are taken.
 
+Every metric is told as one loss a row, lower being better, and a function of their mean that is the score: so
+intervals, tests and estimates of luck (`houseprice.compete.statistics`) are the same for all. For metrics that are no
+function of a mean over rows (`houseprice.scores`) the losses are pseudo-values: 1 - (score + influence of the row),
+whose mean is 1 - score.
+"""
+
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.errors import MetricError, listing
+from houseprice import scores
+from houseprice.errors import MetricError, listing, nearest
+from houseprice.tasks import Reads, Task
 
 Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+Rows = Callable[[Float, Float], Float]
+"""From the truth and what is predicted, link scale, to something of each row, float64 [n_rows]."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A competition's metric, as a root mean of one loss per row on the link scale.
+    """A competition's metric.
+
+    The truth is float64 [n_rows]: numbers on the link scale, or classes as codes 0, 1, … Predictions are numbers on the
+    link scale, [n_rows]; probabilities of the second of two classes, [n_rows]; or of every class, [n_rows, n_classes].
+    A class that was decided on is a probability of 0 or 1.
 
     Attributes
     ----------
     name
         As written in the competition file.
+    tasks
+        What it can score.
+    reads
+        Whether it looks at values, at probabilities, or at classes alone.
+    greater_is_better
+        Of the score; of row losses less is better always.
+    of_mean
+        What the score is of the mean of the row losses: itself, its square root, or one less it.
+    losses
+        The row losses.
     to_link, from_link
         Natural units (prices) to the link scale (log prices) and back, elementwise.
-    needs_positive
-        Whether targets and predictions must be > 0 in natural units.
+    above
+        Targets and predictions are greater than this, natural units.
+    counted
+        Of metrics of the confusion matrix alone: the score of counts [..., true class, predicted class].
     """
 
     name: str
-    to_link: Callable[[Float], Float]
-    from_link: Callable[[Float], Float]
-    needs_positive: bool
+    tasks: tuple[Task, ...]
+    reads: Reads
+    greater_is_better: bool
+    of_mean: Literal["mean", "root", "complement"]
+    losses: Rows
+    to_link: Callable[[Float], Float] = np.asarray
+    from_link: Callable[[Float], Float] = np.asarray
+    above: float = -np.inf
+    counted: scores.Confusion | None = None
+
+    @property
+    def needs_positive(self) -> bool:
+        """Whether targets and predictions must be > 0 in natural units."""
+        return self.above == 0
+
+    @property
+    def rule(self) -> str:
+        """What targets and predictions must be: ``finite``, ``> 0``."""
+        return "finite" if self.above == -np.inf else f"> {self.above:g}"
+
+    def allows(self, values: Float) -> NDArray[np.bool_]:
+        """Which values, natural units, keep the rule, bool [n_rows]."""
+        allowed = np.isfinite(values) & (values > self.above)
+        return np.asarray(allowed & (values != 0) if self.name == "mape" else allowed)
 
     def link(self, values: Float, what: str) -> Float:
         """Carry values in natural units to the link scale, refusing those outside the metric's domain.
@@ -45,10 +96,10 @@ class Metric:
         MetricError
             Naming the rows (from 0) and the values that are not finite or not positive.
         """
-        valid = np.isfinite(values) & (values > 0) if self.needs_positive else np.isfinite(values)
+        valid = np.isfinite(values) & (values > self.above)
         if not valid.all():
             rows = np.flatnonzero(~valid)
-            rule = "values > 0" if self.needs_positive else "finite values"
+            rule = "finite values" if self.above == -np.inf else f"values {self.rule}"
             raise MetricError(
                 f"{what}: {len(rows)} of {len(values)} values break the rule of metric {self.name}, {rule} "
                 f"(rows {listing(rows)}: {listing(values[rows])}). "
@@ -57,11 +108,15 @@ class Metric:
         return self.to_link(values)
 
     def row_losses(self, y_true: Float, y_pred: Float) -> Float:
-        """Squared error of every row, float64 [n_rows]; both arguments [n_rows] on the link scale."""
-        return np.square(y_true - y_pred)
+        """The loss of every row, float64 [n_rows], lower is better; NaN where the score is not defined.
+
+        >>> METRICS["auc"].row_losses(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.6, 0.5, 0.9]))
+        array([-0.25,  0.75,  0.75, -0.25])
+        """
+        return self.losses(y_true, y_pred)
 
     def score(self, y_true: Float, y_pred: Float) -> float:
-        """Root mean squared error on the link scale; lower is better.
+        """The score as the competition defines it; NaN where it is not defined. Classes are told apart at 0.5.
 
         For ``log_rmse`` this is the score of the House Prices competition: the RMSE of the natural log of the
         price (https://www.kaggle.com/c/house-prices-advanced-regression-techniques, Evaluation).
@@ -69,19 +124,25 @@ class Metric:
         >>> METRICS["log_rmse"].score(np.log([100.0, 200.0]), np.log([100.0, 200.0 * np.e]))
         0.7071067811865476
         """
+        if self.counted:
+            return float(self.counted(_counts(y_true, y_pred)))
         return float(self.score_of_losses(self.row_losses(y_true, y_pred).mean()))
 
     def score_of_losses(self, mean_losses: Float) -> Float:
         """The score of a mean of row losses, elementwise."""
-        return np.sqrt(mean_losses)
+        if self.of_mean == "root":
+            return np.sqrt(mean_losses)
+        return np.asarray(1 - mean_losses) if self.of_mean == "complement" else mean_losses
 
     def influence(self, losses: Float) -> Float:
         """How much each row moves the score: float64 [n_rows], of mean 0; all 0 for a perfect fit.
 
-        The row losses' deviations from their mean m times the slope of `score_of_losses` there, 1 / (2 √m).
+        The row losses' deviations from their mean m times the slope of `score_of_losses` there: 1 / (2 √m) of a root.
         (Wasserman, *All of Nonparametric Statistics*, §2.3.)
         """
         mean = losses.mean()
+        if self.of_mean != "root":
+            return np.asarray(mean - losses if self.of_mean == "complement" else losses - mean)
         return (losses - mean) / (2 * np.sqrt(mean)) if mean > 0 else np.zeros_like(losses)
 
     def std_error(self, y_true: Float, y_pred: Float) -> float:
@@ -93,9 +154,143 @@ class Metric:
         influence = self.influence(self.row_losses(y_true, y_pred))
         return float(influence.std(ddof=1) / np.sqrt(len(influence))) if len(influence) > 1 else 0.0
 
+    def better(self, difference: float) -> bool:
+        """Whether a score that differs so from another is the better one."""
+        return difference > 0 if self.greater_is_better else difference < 0
 
-def _identity(values: Float) -> Float:
-    return values
+    def error(self, score: float) -> float:
+        """The score as something to be lowered, which learning curves show: 1 - score where greater is better."""
+        return 1 - score if self.greater_is_better else score
+
+    @property
+    def error_name(self) -> str:
+        """What `error` is called: ``rmse``, ``1 - accuracy``."""
+        return f"1 - {self.name}" if self.greater_is_better else self.name
+
+    def needs_threshold(self, y_pred: Float) -> bool:
+        """Whether predictions are to be cut into two classes at a threshold that is learnt."""
+        return self.reads == "label" and y_pred.ndim == 1
+
+    def threshold(self, y_true: Float, y_pred: Float) -> float | None:
+        """The probability from which on the second of two classes is given, so that the score is best.
+
+        Candidates lie in the middle between neighbouring probabilities; of equally good ones the nearest to 0.5 is
+        taken. None where there is nothing to decide: more classes than two go by the greatest probability.
+
+        >>> METRICS["accuracy"].threshold(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.2, 0.3, 0.4]))
+        0.25
+        """
+        if not self.needs_threshold(y_pred):
+            return None
+        known = np.unique(np.concatenate([y_pred, [0.0, 1.0]]))
+        candidates = np.append((known[1:] + known[:-1]) / 2, 0.5)
+        if self.counted:
+            found = self.counted(_counts_at(candidates, y_true, y_pred))
+        else:
+            if len(candidates) > scores.MOST_BLOCKS:
+                candidates = np.append(np.quantile(candidates, np.linspace(0, 1, scores.MOST_BLOCKS)), 0.5)
+            found = np.array([self.score(y_true, decide(y_pred, each)) for each in candidates])
+        losses = np.nan_to_num(-found if self.greater_is_better else found, nan=np.inf)
+        best = candidates[losses <= losses.min() + 1e-12]
+        return float(best[np.abs(best - 0.5).argmin()])
+
+    def decided(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+        """Out-of-fold predictions as they are scored: where classes are read, cut at what the other folds' rows say.
+
+        Parameters
+        ----------
+        y_true, y_pred
+            The truth, and out-of-fold predictions.
+        fold_of_row
+            int64 [n_rows]: the threshold that decides on the rows of a fold is learnt from those of all others.
+        """
+        if not self.needs_threshold(y_pred):
+            return y_pred
+        found = np.empty_like(y_pred)
+        for fold, threshold in self.thresholds(y_true, y_pred, fold_of_row).items():
+            inside = fold_of_row == fold
+            found[inside] = decide(y_pred[inside], threshold)
+        return found
+
+    def thresholds(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> dict[int, float | None]:
+        """The threshold that decides on each fold, learnt from the rows outside it."""
+        folds = np.unique(fold_of_row).tolist()
+        return {fold: self.threshold(y_true[fold_of_row != fold], y_pred[fold_of_row != fold]) for fold in folds}
+
+    def oof_losses(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+        """The row losses of out-of-fold predictions as they are scored (`decided`), float64 [n_rows]."""
+        return self.row_losses(y_true, self.decided(y_true, y_pred, fold_of_row))
+
+
+def decide(probability: Float, threshold: float | None) -> Float:
+    """Probabilities of the second of two classes as 0 or 1; without a threshold they stay as they are."""
+    return probability if threshold is None else (probability >= threshold).astype(np.float64)
+
+
+def labels_of(y_pred: Float) -> Float:
+    """The class of each row as a code, float64 [n_rows]: from 0.5 on the second of two, or the most probable."""
+    return (y_pred >= 0.5).astype(np.float64) if y_pred.ndim == 1 else y_pred.argmax(axis=1).astype(np.float64)
+
+
+def _counts(y_true: Float, y_pred: Float) -> Float:
+    return scores.confusion(y_true, labels_of(y_pred), 2 if y_pred.ndim == 1 else y_pred.shape[1])
+
+
+def _counts_at(thresholds: Float, y_true: Float, probability: Float) -> Float:
+    """The confusion matrix of two classes at each threshold, float64 [n_thresholds, 2, 2]."""
+    of_class = [np.sort(probability[y_true == code]) for code in (0, 1)]
+    below = np.stack([np.searchsorted(known, thresholds, "left") for known in of_class], axis=1)  # [threshold, class]
+    sizes = np.array([len(known) for known in of_class])
+    return np.stack([below, sizes - below], axis=2).astype(np.float64)
+
+
+# ------------------------------------------------------------------------------------------------- losses of rows
+
+
+def _squared(y_true: Float, y_pred: Float) -> Float:
+    return np.square(y_true - y_pred)
+
+
+def _absolute(y_true: Float, y_pred: Float) -> Float:
+    return np.abs(y_true - y_pred)
+
+
+def _relative(y_true: Float, y_pred: Float) -> Float:
+    return np.asarray(np.abs(y_true - y_pred) / np.maximum(np.abs(y_true), np.finfo(np.float64).eps))
+
+
+def _log_loss(y_true: Float, y_pred: Float) -> Float:
+    """-log of the probability of the row's own class; one of 0 counts as the least that is not."""
+    eps = float(np.finfo(np.float64).eps)
+    if y_pred.ndim == 1:
+        own = np.where(y_true == 1, y_pred, 1 - y_pred)
+    else:
+        own = y_pred[np.arange(len(y_true)), y_true.astype(np.int64)]
+    return np.asarray(-np.log(np.clip(own, eps, 1.0)))
+
+
+def _mistaken(y_true: Float, y_pred: Float) -> Float:
+    return (labels_of(y_pred) != y_true).astype(np.float64)
+
+
+def _pseudo_values(with_influence: Callable[[Float, Float], tuple[float, Float]]) -> Rows:
+    def losses(y_true: Float, y_pred: Float) -> Float:
+        score, influence = with_influence(y_true, y_pred)
+        return np.asarray(1 - (score + influence))
+
+    return losses
+
+
+def _of_counts(name: str, tasks: tuple[Task, ...], counted: scores.Confusion, slopes: scores.Slopes) -> Metric:
+    """A metric of the confusion matrix."""
+
+    def with_influence(y_true: Float, y_pred: Float) -> tuple[float, Float]:
+        counts = _counts(y_true, y_pred)
+        labels = labels_of(y_pred)
+        return float(counted(counts)), scores.confusion_influence(y_true, labels, counts, slopes(counts))
+
+    losses = _mistaken if counted is scores.accuracy else _pseudo_values(with_influence)
+    return Metric(name, tasks, "label", True, "complement", losses, counted=counted)
 
 
 def _exp(values: Float) -> Float:
@@ -104,7 +299,93 @@ def _exp(values: Float) -> Float:
         return np.exp(values)
 
 
-METRICS = {
-    "log_rmse": Metric("log_rmse", np.log, _exp, needs_positive=True),
-    "rmse": Metric("rmse", _identity, _identity, needs_positive=False),
-}
+def _expm1(values: Float) -> Float:
+    with np.errstate(over="ignore"):
+        return np.expm1(values)
+
+
+def _known() -> dict[str, Metric]:
+    numbers: tuple[Task, ...] = ("regression",)
+    two: tuple[Task, ...] = ("binary",)
+    more: tuple[Task, ...] = ("multiclass",)
+    both = (*two, *more)
+    known = (
+        Metric("log_rmse", numbers, "value", False, "root", _squared, np.log, _exp, above=0.0),
+        Metric("rmsle", numbers, "value", False, "root", _squared, np.log1p, _expm1, above=-1.0),
+        Metric("rmse", numbers, "value", False, "root", _squared),
+        Metric("mae", numbers, "value", False, "mean", _absolute),
+        Metric("mape", numbers, "value", False, "mean", _relative),
+        Metric("r2", numbers, "value", True, "complement", _pseudo_values(scores.r2_with_influence)),
+        Metric("auc", two, "probability", True, "complement", _pseudo_values(scores.auc_with_influence)),
+        Metric("log_loss", both, "probability", False, "mean", _log_loss),
+        _of_counts("accuracy", both, scores.accuracy, scores.accuracy_slopes),
+        _of_counts("f1", two, scores.f1, scores.f1_slopes),
+        _of_counts("balanced_accuracy", two, scores.balanced_accuracy, scores.balanced_accuracy_slopes),
+        _of_counts("macro_f1", more, scores.macro_f1, scores.macro_f1_slopes),
+        _of_counts("quadratic_kappa", more, scores.quadratic_kappa, scores.quadratic_kappa_slopes),
+    )
+    return {metric.name: metric for metric in known}
+
+
+METRICS = _known()
+
+
+# ------------------------------------------------------------------------------------------------- a user's own
+
+
+@lru_cache
+def own_metric(path: str, task: Task, reads: Reads, greater_is_better: bool) -> Metric:
+    """A user's metric by import path: a function ``(y_true, y_pred) -> float``, as scikit-learn calls its own.
+
+    It is given numbers in natural units; or classes as codes, int64 [n_rows], and beside them codes (``label``) or
+    probabilities (``probability``): of the second of two classes, [n_rows], or of every class, [n_rows, n_classes].
+    Its influence is that of the grouped jackknife (`houseprice.scores.jackknife_influence`).
+
+    Raises
+    ------
+    MetricError
+        If it can't be imported, fails, or returns no number.
+    """
+    function = _imported(path)
+
+    def score(y_true: Float, y_pred: Float) -> float:
+        truth = y_true if task == "regression" else y_true.astype(np.int64)
+        given = labels_of(y_pred).astype(np.int64) if reads == "label" else y_pred
+        try:
+            return float(function(truth, given))
+        except Exception as error:  # whatever a function of somebody else's raises
+            raise MetricError(f"metric {path} failed on {len(y_true)} rows: {error}. Mend it.") from error
+
+    def losses(y_true: Float, y_pred: Float) -> Float:
+        whole = score(y_true, y_pred)
+        influence = scores.jackknife_influence(lambda kept: score(y_true[kept], y_pred[kept]), len(y_true), whole)
+        return 1 - (whole + influence) if greater_is_better else whole + influence
+
+    return _OwnMetric(
+        path, (task,), reads, greater_is_better, "complement" if greater_is_better else "mean", losses, whole=score
+    )
+
+
+@dataclass(frozen=True)
+class _OwnMetric(Metric):
+    """A metric whose score is found without its row losses, which cost so many calls."""
+
+    whole: Callable[[Float, Float], float] = lambda y_true, y_pred: np.nan
+
+    def score(self, y_true: Float, y_pred: Float) -> float:
+        """The score as the user's function has it."""
+        return self.whole(y_true, y_pred)
+
+
+def _imported(path: str) -> Callable[..., Any]:
+    module, _, name = path.rpartition(".")
+    try:
+        package = importlib.import_module(module)
+    except Exception as error:  # ImportError, or whatever a module of somebody else's raises
+        raise MetricError(f"metric {path!r} can't be imported: {error}. Correct the path, or PYTHONPATH.") from error
+    function = getattr(package, name, None)
+    if not callable(function):
+        known = [other for other in dir(package) if not other.startswith("_")]
+        raise MetricError(f"metric {path!r}: {module} has no function {name}; {nearest(name, known)}")
+    found: Callable[..., Any] = function
+    return found

@@ -31,7 +31,7 @@ class Comparison:
     first, second
         Their names.
     difference
-        Score of the first less score of the second; below 0 the first is better.
+        Score of the first less score of the second; below 0 the first is better, or above where greater is.
     low, high
         95 % interval of the difference, by the paired bootstrap over rows.
     p_rows
@@ -86,17 +86,20 @@ class Luck:
         The leader's name.
     score, expected
         Its score, and what to expect of it on new rows.
+    greater_is_better
+        Of the score.
     """
 
     experiments: int
     best: str
     score: float
     expected: float
+    greater_is_better: bool = False
 
     @property
     def optimism(self) -> float:
         """How much better the score looks than it is."""
-        return self.expected - self.score
+        return self.score - self.expected if self.greater_is_better else self.expected - self.score
 
 
 def compare_all(
@@ -177,7 +180,9 @@ def compare_all(
         else:
             finding, p_adjusted = of_groups[group_of[first], group_of[second]]
         distinguished = p_adjusted <= LEVEL
-        verdict: Verdict = ("better" if finding[0] < 0 else "worse") if distinguished else "not distinguishable"
+        verdict: Verdict = (
+            ("better" if metric.better(finding[0]) else "worse") if distinguished else "not distinguishable"
+        )
         comparison = Comparison(names[first], names[second], *finding, p_adjusted, verdict)
         comparisons[names[first], names[second]] = comparison
         comparisons[names[second], names[first]] = comparison.reversed
@@ -216,7 +221,7 @@ def luck_of_best(names: Sequence[str], losses: Float, metric: Metric, *, resampl
         judged += len(chosen)
     expected = means[best] + (excess / judged if judged else 0.0)
     score, expected_score = metric.score_of_losses(np.array([means[best], max(expected, 0.0)])).tolist()
-    return Luck(len(columns), names[columns[best]], score, expected_score)
+    return Luck(len(columns), names[columns[best]], score, expected_score, metric.greater_is_better)
 
 
 def std_error_at(n_rows: int, losses: Float, metric: Metric, other: Float | None = None) -> float:
