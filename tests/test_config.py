@@ -35,7 +35,14 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
     "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),
     "rates for other layers": ("epochs = 2", "dropout = [0.1, 0.2]", ("experiments.mlp", "2 rates for 1 hidden layer")),
-    "unknown choice": ('metric = "log_rmse"', 'metric = "rmsle"', ("metric", "'log_rmse' or 'rmse'", "it is 'rmsle'")),
+    "unknown choice": (
+        "k = 4",
+        'scheme = "mixed"',
+        ("folds.main.scheme", "'shuffled' or 'contiguous'", "it is 'mixed'"),
+    ),
+    "unknown metric": ('metric = "log_rmse"', 'metric = "logrmse"', ("metric", "'logrmse' is unknown", "'log_rmse'")),
+    "metric of another task": ('metric = "log_rmse"', 'metric = "auc"', ("'auc' is of task binary, not regression",)),
+    "own metric": ('metric = "log_rmse"', 'metric = "my.own"', ("metric_reads and metric_greater_is_better",)),
     "unknown features": ("epochs = 2", 'features = "defualt"', ("experiments.mlp.features", "did you mean 'default'")),
     "unknown folds": ("epochs = 2", 'folds = "mian"', ("experiments.mlp.folds", "did you mean 'main'")),
     "unknown run": ('runs = ["ridge"', 'runs = ["rigde"', ("ensembles.both.runs", "did you mean 'ridge'")),
@@ -285,3 +292,65 @@ def test_an_entry_is_an_ensemble_or_one_experiment(load_tiny: LoadTiny) -> None:
 def test_models_are_frozen(load_tiny: LoadTiny) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_tiny().name = "other"  # type: ignore[misc]
+
+
+# tasks ----------------------------------------------------------------------------------------------------
+
+
+CLASSES = TINY_TOML.replace('metric = "log_rmse"', 'task = "binary"\nmetric = "auc"').replace(
+    'kind = "ridge"', 'kind = "linear"'
+)
+
+
+def load_classes(root: Path, *changes: tuple[str, str]) -> Competition:
+    text = CLASSES
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = root / "data" / "tiny" / "competition.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_competition(path)
+
+
+def test_networks_take_the_loss_of_the_task(tiny_root: Path) -> None:
+    two = load_classes(tiny_root)
+    more = load_classes(tiny_root, ('"binary"', '"multiclass"'), ('"auc"', '"accuracy"'))
+    for competition, loss in ((two, "binary_cross_entropy"), (more, "cross_entropy")):
+        assert [getattr(recipe, "loss", None) for recipe in competition.experiments.values()] == [loss, loss]
+    said = load_classes(tiny_root, ("epochs = 2", 'epochs = 2\nloss = "cross_entropy"'))
+    assert isinstance(mlp := said.experiments["mlp"], MLP)
+    assert mlp.loss == "cross_entropy"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ((('kind = "linear"', 'kind = "ridge"'),), "experiments.ridge.kind: ridge predicts numbers"),
+        (
+            (("epochs = 2", 'loss = "huber"'),),
+            "loss: huber does not fit task binary; use cross_entropy or binary_cross",
+        ),
+        ((("epochs = 2", "floor = 1.0"),), "floor: of numbers, and task binary has classes"),
+        ((('"auc"', '"rmse"'),), "'rmse' is of task regression, not binary"),
+        ((('"auc"', '"acuracy"'),), "'acuracy' is unknown; did you mean 'accuracy'?"),
+        ((('"auc"', '"auc"\nmetric_reads = "label"'),), "'auc' says so itself"),
+        (
+            (('"auc"', '"my.own"\nmetric_reads = "value"\nmetric_greater_is_better = true'),),
+            "task binary has classes; use 'probability' or 'label'",
+        ),
+        ((('"binary"', '"multiclass"\npositive = "a"'), ('"auc"', '"accuracy"')), "positive: of task binary alone"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused(
+    changes: tuple[tuple[str, str], ...], message: str, tiny_root: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_classes(tiny_root, *changes)
+    assert message in str(caught.value)
+
+
+def test_a_users_metric_is_code_of_others(tiny_root: Path) -> None:
+    own = '"sklearn.metrics.roc_auc_score"\nmetric_reads = "probability"\nmetric_greater_is_better = true'
+    competition = load_classes(tiny_root, ('"auc"', own))
+    assert competition.import_paths == {"sklearn.metrics.roc_auc_score"}
+    assert competition.scoring.greater_is_better

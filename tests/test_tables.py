@@ -9,6 +9,7 @@ import pytest
 from conftest import LoadTiny
 from houseprice.config import Competition
 from houseprice.data.tables import Tables, read_tables
+from houseprice.errors import ConfigError, DataError
 
 Files = dict[str, bytes]
 TEXT = pd.Series(["a"], dtype="str").dtype  # object in pandas 2
@@ -240,3 +241,83 @@ def test_the_real_files_hold_what_pandas_reads(
         for column in frame.columns.intersection(list(house_prices.ingest.none_columns)):
             expected[column] = expected[column].fillna(house_prices.ingest.none_label)
         pd.testing.assert_frame_equal(frame, expected[list(frame.columns)], check_dtype=False)
+
+
+# classes --------------------------------------------------------------------------------------------------
+
+
+def classes_of(labels: str, load_tiny: LoadTiny, *overrides: str, sample: str = "Price") -> Tables:
+    """Tables whose target is these labels, one a row; the sample submission has these columns beside the id."""
+    rows = [f"{row},{row % 7},{row % 3},{label}" for row, label in enumerate(labels.split())]
+    cells = ",0" * len(sample.split(","))
+    files = {
+        "train.csv": "\n".join(["Id,a,b,Price", *rows]).encode(),
+        "test.csv": b"Id,a,b\nx,1,2\ny,3,0",
+        "sample_submission.csv": "\n".join([f"Id,{sample}", f"x{cells}", f"y{cells}"]).encode(),
+    }
+    return read_tables(files, load_tiny("ingest.none_columns=[]", 'experiments.ridge={ kind = "linear" }', *overrides))
+
+
+BINARY = ("task=binary", "metric=accuracy")
+MULTICLASS = ("task=multiclass", "metric=accuracy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ("0 1 1 0 1 0", ("0", "1")),
+        ("True False True False", ("False", "True")),
+        ("yes no no yes", ("no", "yes")),
+        ("10 9 10 9", ("9", "10")),
+    ],
+)
+def test_two_classes_are_codes_in_the_files_own_text(
+    labels: str, classes: tuple[str, str], load_tiny: LoadTiny
+) -> None:
+    tables = classes_of(labels, load_tiny, *BINARY)
+    assert tables.classes == classes
+    assert [tables.classes[int(code)] for code in tables.target] == labels.split()
+    assert tables.target.dtype == np.float64
+
+
+def test_the_file_says_which_class_is_positive(load_tiny: LoadTiny) -> None:
+    tables = classes_of("yes no no yes", load_tiny, *BINARY, "positive=no")
+    assert tables.classes == ("yes", "no")
+    assert list(tables.target) == [0, 1, 1, 0]
+    with pytest.raises(ConfigError, match=r"positive: 'on' is no class of 'Price'; 2 classes: no, yes"):
+        classes_of("yes no no yes", load_tiny, *BINARY, "positive=on")
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "message"),
+    [
+        ("1 1 1 1", BINARY, "one class in all 4 rows, '1'"),
+        ("1 2 3 1 2 3", BINARY, 'task binary has 2. Correct the rows, or set task = "multiclass"'),
+        ("1 2 1 2 1 2", MULTICLASS, 'set task = "binary"'),
+        ("1.5 2.5 3.1 4.7", MULTICLASS, 'If these are numbers, set task = "regression"'),
+        ("1 2 NA 1", BINARY, r"1 of 4 rows have no class \(ids 2\)"),
+        ("yes no no yes", (), 'if these are classes, set task = "binary" or "multiclass"'),
+    ],
+)
+def test_a_target_that_is_not_what_the_task_says(
+    labels: str, task: tuple[str, ...], message: str, load_tiny: LoadTiny
+) -> None:
+    with pytest.raises(DataError, match=message):
+        classes_of(labels, load_tiny, *task)
+
+
+def test_a_class_with_fewer_rows_than_folds_is_told(load_tiny: LoadTiny) -> None:
+    tables = classes_of("a a a a b b b b c c", load_tiny, *MULTICLASS)
+    (notice,) = (notice for notice in tables.notices if "fewer rows" in notice)
+    assert "than the 4 folds" in notice
+    assert "'c' (2)" in notice
+
+
+def test_a_submission_may_have_a_column_for_each_class(load_tiny: LoadTiny) -> None:
+    labels, read = "a a b b c c a", ("task=multiclass", "metric=log_loss")
+    assert classes_of(labels, load_tiny, *read, sample="c,a,b").sample_columns == ("c", "a", "b")
+    assert classes_of(labels, load_tiny, *MULTICLASS).sample_columns == ("Price",)
+    with pytest.raises(DataError, match="metric log_loss reads a probability for each class: a, b, c"):
+        classes_of(labels, load_tiny, *read)
+    with pytest.raises(DataError, match="or the id and a column for each class: a, b, c"):
+        classes_of(labels, load_tiny, *read, sample="a,b")

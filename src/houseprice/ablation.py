@@ -14,7 +14,6 @@ from houseprice.compete.parts import Part, chosen_parts, parts_of
 from houseprice.compete.statistics import Comparison, compare_all
 from houseprice.config import Competition
 from houseprice.errors import ConfigError, DataError, TrainingError, listing
-from houseprice.metrics import METRICS
 from houseprice.plan import Plan, ensemble_recipe
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class _Bench:
 
     def __init__(self, plan: Plan, entry: str) -> None:
         self.plan, self.entry = plan, entry
-        self.metric = METRICS[plan.workspace.competition.metric]
+        self.metric = plan.workspace.competition.scoring
         self.tables = pipeline.tables(plan)
         names = plan.workspace.competition.runs_of(entry)
         self.runs = {plan.run(name).fingerprint: replace(pipeline.train(plan, name), members=()) for name in names}

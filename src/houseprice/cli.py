@@ -350,11 +350,10 @@ def bench(
     from houseprice import pipeline
     from houseprice.bench import course_case, run_benchmarks
     from houseprice.console import print_json, print_table
-    from houseprice.metrics import METRICS
 
     plan = make_plan(root, competition, None, device)
     rules = plan.workspace.competition
-    case = course_case(pipeline.tables(plan), rules.ingest, METRICS[rules.metric], plan.workspace.device)
+    case = course_case(pipeline.tables(plan), rules.ingest, rules.scoring, plan.workspace.device)
     result = run_benchmarks(names or (), case, plan.workspace.listener.say)
     if as_json:
         print_json(result)

@@ -82,10 +82,9 @@ def leaderboard(
 
 
 def _review(workspace: Any) -> "Review":
-    from houseprice.metrics import METRICS
     from houseprice.review import review
 
-    return review(workspace.board, METRICS[workspace.competition.metric], workspace.n_test)
+    return review(workspace.board, workspace.competition.scoring, workspace.n_test)
 
 
 _OF_COMPARISON = ("difference", "low", "high", "p_rows", "p_folds", "p_adjusted")
@@ -218,13 +217,12 @@ def compare(
 
     from houseprice.compete.leaderboard import named
     from houseprice.console import aligned, print_json, print_notes, print_table
-    from houseprice.metrics import METRICS
     from houseprice.review import decimals_for, decisive_rows
 
     if len(names) < 2:
         raise typer.BadParameter("compare takes two names or more")
     workspace = open_workspace(root, competition)
-    metric = METRICS[workspace.competition.metric]
+    metric = workspace.competition.scoring
     found = _review(workspace)
     rows = [named(found.rows, name) for name in names]
     pairs = [(first, second, found.compared(first, second)) for first, second in combinations(rows, 2)]
@@ -283,11 +281,10 @@ def residuals(
     from houseprice import pipeline
     from houseprice.compete.leaderboard import evidence_of, named
     from houseprice.console import print_json, print_table
-    from houseprice.metrics import METRICS
     from houseprice.review import residuals_of
 
     plan = make_plan(root, competition)
-    workspace, metric = plan.workspace, METRICS[plan.workspace.competition.metric]
+    workspace, metric = plan.workspace, plan.workspace.competition.scoring
     found = _review(workspace)
     wanted = name or found.best
     if wanted is None:

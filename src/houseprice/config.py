@@ -7,14 +7,18 @@ it says otherwise.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from houseprice.errors import ConfigError, listing, nearest
-from houseprice.recipes import AnyExperiment, Sklearn
+from houseprice.recipes import AnyExperiment, Linear, Ridge, Sklearn
 from houseprice.schema import Count, ImportPath, Params, Positive, Share, Table
+from houseprice.tasks import METRICS_OF, Reads, Task, is_import_path
+
+if TYPE_CHECKING:
+    from houseprice.metrics import Metric
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -225,8 +229,17 @@ class Competition(Table):
     title: str = ""
     id: str
     target: str
-    task: Literal["regression"] = "regression"
-    metric: Literal["log_rmse", "rmse"]
+    task: Task = "regression"
+    """Whether the target is a number, one of two classes, or one of more."""
+    metric: str
+    """One of the task's (`houseprice.tasks.METRICS_OF`), or the import path of a function ``(y_true, y_pred) -> float``
+    (`houseprice.metrics.own_metric`)."""
+    metric_reads: Reads | None = None
+    """Of an import path alone: what the function is given as ``y_pred``."""
+    metric_greater_is_better: bool | None = None
+    """Of an import path alone."""
+    positive: str | None = None
+    """Of ``binary`` alone: the class whose probability is predicted; by default the last in sorted order."""
     entry: str
     """The ensemble or experiment that a plain ``submit`` enters."""
     threads: Count = 2
@@ -238,6 +251,20 @@ class Competition(Table):
     features: dict[str, Features] = {"default": Features()}
     experiments: Annotated[dict[str, AnyExperiment], Field(min_length=1)]
     ensembles: dict[str, Ensemble] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _classes_have_losses_of_their_own(cls, document: Any) -> Any:
+        """What is said nowhere, and differs between numbers and classes."""
+        if not isinstance(document, dict) or document.get("task", "regression") == "regression":
+            return document
+        loss = "binary_cross_entropy" if document["task"] == "binary" else "cross_entropy"
+        second_level = "sklearn.linear_model.LogisticRegression"
+        return {
+            **document,
+            "experiments": _with_default(document.get("experiments"), "kind", ("linear", "mlp"), "loss", loss),
+            "ensembles": _with_default(document.get("ensembles", {}), "method", ("stack",), "estimator", second_level),
+        }
 
     @field_validator("folds", "features", "experiments", "ensembles")
     @classmethod
@@ -254,8 +281,8 @@ class Competition(Table):
         for name, experiment in self.experiments.items():
             _known(experiment.features, self.features, f"experiments.{name}.features")
             _known(experiment.folds, self.folds, f"experiments.{name}.folds")
-            if "cross_entropy" in (loss := getattr(experiment, "loss", "")):
-                raise ValueError(f"experiments.{name}.loss: {loss} is of classes; task {self.task} has numbers")
+            if complaint := _unfit(experiment, self.task):
+                raise ValueError(f"experiments.{name}.{complaint}")
         for name, ensemble in self.ensembles.items():
             if name in self.experiments:
                 raise ValueError(f"ensembles.{name}: an experiment has this name already")
@@ -269,11 +296,63 @@ class Competition(Table):
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
         return self
 
+    @model_validator(mode="after")
+    def _metric_fits_the_task(self) -> "Competition":
+        if self.positive is not None and self.task != "binary":
+            raise ValueError(f"positive: of task binary alone; this is {self.task}")
+        if is_import_path(self.metric):
+            if self.metric_reads is None or self.metric_greater_is_better is None:
+                raise ValueError(
+                    f"metric {self.metric!r} is an import path: say metric_reads and metric_greater_is_better, too"
+                )
+            if (self.metric_reads == "value") != (self.task == "regression"):
+                raise ValueError(
+                    f"metric_reads: {self.metric_reads!r}, but task {self.task} has "
+                    + ("numbers; use 'value'" if self.task == "regression" else "classes; use 'probability' or 'label'")
+                )
+            return self
+        if self.metric_reads is not None or self.metric_greater_is_better is not None:
+            raise ValueError(
+                f"metric_reads and metric_greater_is_better: {self.metric!r} says so itself; take them out"
+            )
+        if self.metric not in METRICS_OF[self.task]:
+            others = [task for task, names in METRICS_OF.items() if self.metric in names]
+            what = f"is of task {' and '.join(others)}, not {self.task}" if others else "is unknown"
+            hint = nearest(self.metric, METRICS_OF[self.task])
+            raise ValueError(f"metric: {self.metric!r} {what}; {hint}, or an import path such as 'my_module.my_metric'")
+        return self
+
+    @property
+    def scoring(self) -> "Metric":
+        """The metric at work.
+
+        Raises
+        ------
+        MetricError
+            If it is a user's own and can't be imported.
+        """
+        from houseprice.metrics import METRICS, own_metric  # which bring numpy
+
+        if self.metric_reads is None or self.metric_greater_is_better is None:
+            return METRICS[self.metric]
+        return own_metric(self.metric, self.task, self.metric_reads, self.metric_greater_is_better)
+
+    @property
+    def scoring_keys(self) -> dict[str, Any]:
+        """What `scoring` depends on, by the file's keys."""
+        return self.model_dump(mode="json", include={"task", "metric", "metric_reads", "metric_greater_is_better"})
+
+    @property
+    def metric_packages(self) -> tuple[str, ...]:
+        """The package of a user's own metric."""
+        return (self.metric.partition(".")[0],) if is_import_path(self.metric) else ()
+
     @property
     def import_paths(self) -> set[str]:
-        """The code of others that experiments and stacks name."""
+        """The code of others that experiments, stacks and the metric name."""
         of_experiments = {each.estimator for each in self.experiments.values() if isinstance(each, Sklearn)}
-        return of_experiments | {each.estimator for each in self.ensembles.values() if each.stacked}
+        of_stacks = {each.estimator for each in self.ensembles.values() if each.stacked}
+        return of_experiments | of_stacks | ({self.metric} if is_import_path(self.metric) else set())
 
     def runs_of(self, entry: str) -> tuple[str, ...]:
         """The experiments behind an entry: an ensemble's runs, or the one experiment itself."""
@@ -295,3 +374,32 @@ class Competition(Table):
 def _known(name: str, tables: Mapping[str, Any], where: str) -> None:
     if name not in tables:
         raise ValueError(f"{where}: unknown name {name!r}; {nearest(name, list(tables))}")
+
+
+def _with_default(tables: Any, key: str, values: tuple[str, ...], name: str, default: str) -> Any:
+    """Tables of which those that have one of some values under a key get a default under another name."""
+    if not isinstance(tables, dict):
+        return tables
+    return {
+        title: {name: default, **table} if isinstance(table, dict) and table.get(key) in values else table
+        for title, table in tables.items()
+    }
+
+
+def _unfit(experiment: AnyExperiment, task: Task) -> str | None:
+    """Which key of an experiment does not fit the task, and the way out; None if all do."""
+    loss = experiment.loss if isinstance(experiment, Linear) else None
+    if task == "regression":
+        return f"loss: {loss} is of classes; task {task} has numbers" if loss and "cross_entropy" in loss else None
+    if isinstance(experiment, Ridge):
+        return (
+            f'kind: ridge predicts numbers, and task {task} has classes; use kind = "linear" with weight_decay, or '
+            'kind = "sklearn" with estimator = "sklearn.linear_model.LogisticRegression"'
+        )
+    fitting = ("cross_entropy", "binary_cross_entropy")[: 2 if task == "binary" else 1]
+    if loss is not None and loss not in fitting:
+        return f"loss: {loss} does not fit task {task}; use {' or '.join(fitting)}"
+    for key in ("target_scale", "floor", "target_transform"):
+        if getattr(experiment, key) != type(experiment).model_fields[key].default:
+            return f"{key}: of numbers, and task {task} has classes; take it out"
+    return None

@@ -26,7 +26,6 @@ def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
     from houseprice.compete import leaderboard
     from houseprice.compete.submission import check_submission, read_entry
     from houseprice.compete.upload import upload
-    from houseprice.metrics import METRICS
 
     workspace, competition = plan.workspace, plan.workspace.competition
     if plan.source == "sample":
@@ -41,7 +40,7 @@ def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
     path = submit(plan, entry, out)
     data, _ = read_entry(path)
     sample_ids = list(tables(plan).sample_ids)
-    check_submission(data, sample_ids, competition.id, competition.target, METRICS[competition.metric])
+    check_submission(data, sample_ids, competition.id, competition.target, competition.scoring)
     row = leaderboard.named(leaderboard.rows(workspace.board), f"{entry}@{plan.entry(entry).fingerprint}", ("entry",))
     message = f"{row.key} out-of-fold {competition.metric} {row.score:.5f}"
     said = upload(path, message, competition.ingest.kaggle, workspace.listener.say)

@@ -270,7 +270,7 @@ def _log_loss(y_true: Float, y_pred: Float) -> Float:
 
 
 def _mistaken(y_true: Float, y_pred: Float) -> Float:
-    return (labels_of(y_pred) != y_true).astype(np.float64)
+    return np.asarray(labels_of(y_pred) != y_true, np.float64)
 
 
 def _pseudo_values(with_influence: Callable[[Float, Float], tuple[float, Float]]) -> Rows:

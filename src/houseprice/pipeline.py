@@ -143,10 +143,9 @@ def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", 
     """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
     from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
-    from houseprice.metrics import METRICS
 
     competition = plan.workspace.competition
-    recipe, metric = competition.experiments[experiment], METRICS[competition.metric]
+    recipe, metric = competition.experiments[experiment], competition.scoring
     fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
     with _fitting(plan, stage) as options:
         return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
@@ -176,9 +175,8 @@ def nested(plan: Plan, experiment: str) -> "Nested":
 
     def compute(frames: "Tables", run: "Run") -> "Nested":
         from houseprice.learn.nested import predict_nested
-        from houseprice.metrics import METRICS
 
-        features, metric = competition.features[recipe.features], METRICS[competition.metric]
+        features, metric = competition.features[recipe.features], competition.scoring
         with _fitting(plan, stage) as options:
             return predict_nested(recipe, run, frames, features, competition.ingest, metric, **options)
 
@@ -200,7 +198,6 @@ def importance(plan: Plan, experiment: str) -> "Importance":
 
     def compute(frames: "Tables", matrices: "FeatureSet", run: "Run") -> "Importance":
         from houseprice.learn.importance import permutation_importance
-        from houseprice.metrics import METRICS
 
         with workspace.listener.progress(stage.slot) as on_progress:
             return permutation_importance(
@@ -210,7 +207,7 @@ def importance(plan: Plan, experiment: str) -> "Importance":
                 matrices,
                 competition.features[recipe.features],
                 competition.ingest,
-                METRICS[competition.metric],
+                competition.scoring,
                 threads=competition.threads,
                 on_progress=on_progress,
             )
@@ -265,9 +262,8 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
     def compute(frames: "Tables", runs: "list[Run]", of_pairs: "list[Nested]") -> "Blend":
         from houseprice.compete.ensemble import blend
         from houseprice.compete.stacking import stack
-        from houseprice.metrics import METRICS
 
-        metric = METRICS[competition.metric]
+        metric = competition.scoring
         if not of_pairs:
             return blend(recipe, runs, metric)
         excluded = sorted({row for experiment in experiments for row in experiment.exclude_from_fit})
@@ -367,9 +363,8 @@ def submission(plan: Plan, entry: str) -> bytes:
 
     def compute(frames: "Tables", blend: "Blend") -> bytes:
         from houseprice.compete.submission import outside_training_range, submission_csv
-        from houseprice.metrics import METRICS
 
-        metric = METRICS[competition.metric]
+        metric = competition.scoring
         values, targets = metric.from_link(blend.test), metric.from_link(blend.target)
         if warning := outside_training_range(values, blend.test_ids, targets):
             plan.workspace.listener.say(warning)

@@ -184,13 +184,15 @@ class Plan:
         """The typed, checked frames."""
         competition = self.workspace.competition
         rules = competition.ingest.model_dump(mode="json", exclude={"mirror", "kaggle", "sample"})
-        config = {
+        config: dict[str, Any] = {
             "id": competition.id,
             "target": competition.target,
-            "metric": competition.metric,
+            **competition.scoring_keys,
             "ingest": rules,
         }
-        return Stage("tables", self.raw, config, ("houseprice.data.tables",))
+        if competition.task != "regression":
+            config |= {"positive": competition.positive, "k": max(folds.k for folds in competition.folds.values())}
+        return Stage("tables", self.raw, config, ("houseprice.data.tables",), competition.metric_packages)
 
     def features(self, experiment: str) -> Stage:
         """The matrices of an experiment's feature recipe on its folds."""
@@ -211,12 +213,14 @@ class Plan:
         recipe = competition.experiments[experiment]
         config: dict[str, Any] = {
             "experiment": recipe.model_dump(mode="json"),
-            "metric": competition.metric,
+            **competition.scoring_keys,
             "threads": competition.threads,
         }
         if isinstance(recipe, Linear):
             config |= {"device": workspace.device, "memory_mb": competition.memory_mb}
-        packages = (recipe.estimator.partition(".")[0],) if isinstance(recipe, Sklearn) else ()
+        packages = competition.metric_packages
+        if isinstance(recipe, Sklearn):
+            packages = (*packages, recipe.estimator.partition(".")[0])
         inputs = {"features": self.features(experiment).fingerprint}
         return Stage(f"train/{experiment}", inputs, config, ("houseprice.learn.crossval",), packages)
 
@@ -240,18 +244,18 @@ class Plan:
         competition = self.workspace.competition
         recipe = ensemble_recipe(competition, entry)
         inputs = {f"run {name}": self.run(name).fingerprint for name in recipe.runs}
-        config = {"ensemble": recipe.model_dump(mode="json"), "metric": competition.metric}
-        slot = f"ensemble/{entry}"
+        config = {"ensemble": recipe.model_dump(mode="json"), **competition.scoring_keys}
+        slot, packages = f"ensemble/{entry}", competition.metric_packages
         if not recipe.stacked:
-            return Stage(slot, inputs, config, ("houseprice.compete.ensemble",))
+            return Stage(slot, inputs, config, ("houseprice.compete.ensemble",), packages)
         inputs |= {f"nested {name}": self.nested(name).fingerprint for name in recipe.stacked}
-        packages = (recipe.estimator.partition(".")[0],)
+        packages = (*packages, recipe.estimator.partition(".")[0])
         return Stage(slot, inputs, config, ("houseprice.compete.stacking",), packages)
 
     def entry(self, entry: str) -> Stage:
         """The submission CSV."""
         competition = self.workspace.competition
-        config = {"id": competition.id, "target": competition.target, "metric": competition.metric}
+        config = {"id": competition.id, "target": competition.target, **competition.scoring_keys}
         inputs = {"tables": self.tables().fingerprint, "ensemble": self.blend(entry).fingerprint}
         return Stage(f"submit/{entry}", inputs, config, ("houseprice.compete.submission",))
 

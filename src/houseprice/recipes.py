@@ -19,7 +19,10 @@ class Experiment(Table):
     target_scale: Literal["link", "natural"] = "link"
     """The scale of the fitted target: ``link`` (log price) or ``natural`` (price)."""
     standardize_target: bool = True
-    """Whether the fitted target gets mean 0 and standard deviation 1 on the training rows of the fold."""
+    """Whether the fitted target gets mean 0 and standard deviation 1 on the training rows of the fold; of numbers."""
+    target_transform: Literal["none", "log", "log1p", "box_cox", "yeo_johnson", "quantile"] = "none"
+    """What the fitted target becomes before it is standardised, learnt from the training rows of the fold; predictions
+    are carried back (`houseprice.learn.targets`)."""
     floor: Positive | None = None
     """Predictions in natural units are raised to this, before the metric sees them."""
 
@@ -37,13 +40,15 @@ class Linear(Experiment):
 
     kind: Literal["linear"]
     loss: LossName = "squared"
-    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.functions.Loss`)."""
+    """What is minimised, as the mean over the rows of a batch (`houseprice.learn.functions.Loss`). The default of tasks
+    with classes is their cross-entropy, and no other loss fits."""
     huber_delta: Positive = 1.0
     """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of ``pinball`` alone: the quantile that is estimated (Koenker & Bassett 1978)."""
     classes: Annotated[int, Field(ge=2)] = 2
-    """Of the two cross-entropies alone: the target holds the classes 0, 1, …, classes - 1 (D2L §4.1)."""
+    """Of the two cross-entropies alone: the target holds the classes 0, 1, …, classes - 1 (D2L §4.1). In a competition
+    it is as many as the training file has."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     """D2L §12.4 and §12.6 (SGD with momentum), §12.10 (Adam), Loshchilov & Hutter 2019 (AdamW)."""
     learning_rate: Positive = 1e-3
@@ -173,7 +178,7 @@ PER_MEMBER = (
 
 
 class Ridge(Experiment):
-    """``kind = "ridge"``: linear least squares with an L2 penalty, in closed form (D2L §3.7)."""
+    """``kind = "ridge"``: linear least squares with an L2 penalty, in closed form (D2L §3.7). Of numbers alone."""
 
     kind: Literal["ridge"]
     alpha: Positive = 1.0
@@ -181,7 +186,11 @@ class Ridge(Experiment):
 
 
 class Sklearn(Experiment):
-    """``kind = "sklearn"``: any estimator with scikit-learn's ``fit`` and ``predict``, by import path."""
+    """``kind = "sklearn"``: any estimator with scikit-learn's ``fit`` and ``predict``, by import path.
+
+    For classes one with ``predict_proba``; or with ``decision_function``, whose values are turned into probabilities
+    by a sigmoid, or a softmax over more than two classes.
+    """
 
     kind: Literal["sklearn"]
     estimator: ImportPath

@@ -75,7 +75,7 @@ def f1(counts: Float) -> Float:
 
 def f1_slopes(counts: Float) -> Float:
     """Derivatives of `f1`."""
-    return _slopes_of_f1(counts)[1]
+    return np.asarray(_slopes_of_f1(counts)[1])
 
 
 def macro_f1(counts: Float) -> Float:
@@ -94,7 +94,9 @@ def _slopes_of_f1(counts: Float) -> Float:
     hits = one[:, :, None] * one[:, None, :]  # 1 in the diagonal cell of the class
     occurs = one[:, :, None] + one[:, None, :]
     totals = counts.sum(axis=0) + counts.sum(axis=1)
-    return np.nan_to_num(_ratio(2 * hits - f1_of_classes(counts)[:, None, None] * occurs, totals[:, None, None]))
+    return np.asarray(
+        np.nan_to_num(_ratio(2 * hits - f1_of_classes(counts)[:, None, None] * occurs, totals[:, None, None]))
+    )
 
 
 def quadratic_kappa(counts: Float) -> Float:

@@ -11,7 +11,6 @@ from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
 from houseprice.errors import ConfigError, DataError, listing, nearest
-from houseprice.metrics import METRICS
 
 SAMPLE = "sample_submission.csv"
 
@@ -25,11 +24,15 @@ class Tables:
     train, test
         The same feature columns in the same order; numbers are float64 with NaN for a gap, text is ``str``.
     target
-        float64 [n_train], natural units, indexed like ``train``.
+        float64 [n_train], indexed like ``train``: natural units, or classes as codes 0, 1, …
     sample_ids
         The ids of the sample submission, in its order.
     notices
         What was dropped or repaired on the way, one sentence each.
+    classes
+        What the codes mean, in the file's own text; empty for numbers.
+    sample_columns
+        What the sample submission has beside the id, in its order: the target, or every class. Empty: the target.
     """
 
     train: pd.DataFrame
@@ -37,6 +40,8 @@ class Tables:
     target: pd.Series
     sample_ids: pd.Index
     notices: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    sample_columns: tuple[str, ...] = ()
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
@@ -61,7 +66,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     train = _read_csv(files["train.csv"], "train.csv", competition)
     test = _read_csv(files["test.csv"], "test.csv", competition)
     train = _without_excluded(train, competition)
-    target = _take_target(train, competition)
+    target, classes = _take_target(train, competition, notices)
     if competition.target in test:
         raise DataError(
             f"test.csv: has the target column {competition.target!r}; a test file has no target. "
@@ -77,8 +82,10 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         train[column], test[column] = (_normalized(frame[column], competition.ingest) for frame in (train, test))
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
-    sample_ids = _sample_ids(files[SAMPLE], test.index, competition) if SAMPLE in files else test.index
-    return Tables(train, test, target, sample_ids, tuple(notices))
+    sample = _read_csv(files[SAMPLE], SAMPLE, competition) if SAMPLE in files else None
+    sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
+    columns = _sample_columns(sample, classes, competition)
+    return Tables(train, test, target, sample_ids, tuple(notices), classes, columns)
 
 
 def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
@@ -163,23 +170,70 @@ def _with_gaps(values: pd.Series, rules: Ingest) -> pd.Series:
     return values.mask(values.isin(rules.missing) & ~none).mask(none, rules.none_label)
 
 
-def _take_target(train: pd.DataFrame, competition: Competition) -> pd.Series:
-    """Remove the target from ``train`` and check it."""
+def _take_target(
+    train: pd.DataFrame, competition: Competition, notices: list[str]
+) -> tuple[pd.Series, tuple[str, ...]]:
+    """Remove the target from ``train`` and check it; beside it what its codes mean, of numbers nothing."""
     name = competition.target
     if name not in train:
         raise DataError(f"train.csv: no target column {name!r}; {nearest(name, list(train.columns))}")
     raw = train.pop(name)
-    target = pd.to_numeric(raw, errors="coerce").astype(np.float64)
-    metric = METRICS[competition.metric]
-    rule = "finite numbers > 0" if metric.needs_positive else "finite numbers"
-    good = np.isfinite(target) & ((target > 0) | (not metric.needs_positive))
-    if not good.all():
-        raise DataError(
-            f"train.csv: column {name!r}: {int((~good).sum())} of {len(raw)} targets are not {rule}, which metric "
-            f"{competition.metric} needs (ids {listing(raw.index[~good])}: {listing(raw[~good])}). "
-            "Correct the rows, or exclude them under [ingest].exclude_ids."
+    if competition.task == "regression":
+        return _as_numbers(raw, competition), ()
+    classes = _classes(raw, competition)
+    codes = pd.Series(pd.Index(classes, dtype="str").get_indexer(raw), index=raw.index, name=name).astype(np.float64)
+    k = max(folds.k for folds in competition.folds.values())
+    counts = np.bincount(codes.to_numpy(np.int64))
+    if few := [f"{label!r} ({count})" for label, count in zip(classes, counts.tolist(), strict=True) if count < k]:
+        notices.append(
+            f"train.csv: column {name!r}: classes with fewer rows than the {k} folds, so that some folds validate none "
+            f"of them, and where there is but one it is predicted by members that have seen none: {listing(few)}"
         )
-    return target.rename(name)
+    return codes, classes
+
+
+def _as_numbers(raw: pd.Series, competition: Competition) -> pd.Series:
+    target = pd.to_numeric(raw, errors="coerce").astype(np.float64)
+    metric = competition.scoring
+    good = metric.allows(target.to_numpy())
+    if not good.all():
+        bounded = " > 0" if metric.needs_positive else f" {metric.rule}" if metric.rule != "finite" else ""
+        rule = f"finite numbers{bounded}{', and not 0' if metric.name == 'mape' else ''}"
+        raise DataError(
+            f"train.csv: column {raw.name!r}: {int((~good).sum())} of {len(raw)} targets are not {rule}, which metric "
+            f"{competition.metric} needs (ids {listing(raw.index[~good])}: {listing(raw[~good])}). "
+            "Correct the rows, or exclude them under [ingest].exclude_ids"
+            + ('; or, if these are classes, set task = "binary" or "multiclass".' if target.isna().all() else ".")
+        )
+    return target
+
+
+def _classes(raw: pd.Series, competition: Competition) -> tuple[str, ...]:
+    """The labels of a target in the order of their codes: sorted, as numbers if all are, the positive one last."""
+    where = f"train.csv: column {raw.name!r}"
+    if (absent := raw.isna()).any():
+        raise DataError(
+            f"{where}: {int(absent.sum())} of {len(raw)} rows have no class (ids {listing(raw.index[absent])}). "
+            "Fill them in, exclude them under [ingest].exclude_ids, or take the label out of [ingest].missing."
+        )
+    labels = sorted(raw.unique())
+    numbers = pd.to_numeric(pd.Series(labels), errors="coerce")
+    if numbers.notna().all():
+        labels = [labels[place] for place in np.argsort(numbers, kind="stable")]
+    shown = f"{len(labels)} classes: {listing(labels)}"
+    if len(labels) < 2:
+        raise DataError(f"{where}: one class in all {len(raw)} rows, {labels[0]!r}; nothing can be learnt. Add rows.")
+    if competition.task == "binary" and len(labels) > 2:
+        raise DataError(f'{where}: {shown}; task binary has 2. Correct the rows, or set task = "multiclass".')
+    if competition.task == "multiclass" and len(labels) == 2:
+        raise DataError(f'{where}: {shown}; set task = "binary".')
+    if len(labels) > len(raw) / 2:
+        raise DataError(f'{where}: {shown} in {len(raw)} rows. If these are numbers, set task = "regression".')
+    if competition.positive is not None:
+        if competition.positive not in labels:
+            raise ConfigError(f"positive: {competition.positive!r} is no class of {raw.name!r}; {shown}")
+        labels.sort(key=lambda label: label == competition.positive)
+    return tuple(labels)
 
 
 def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataFrame:
@@ -258,14 +312,8 @@ def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
     return [*missing, *constant]
 
 
-def _sample_ids(data: bytes, test_ids: pd.Index, competition: Competition) -> pd.Index:
+def _sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
     """The ids of the sample submission, which must be those of the test file."""
-    sample = _read_csv(data, SAMPLE, competition)
-    if list(sample.columns) != [competition.target]:
-        raise DataError(
-            f"{SAMPLE}: its columns are {[competition.id, *sample.columns]}, not "
-            f"{[competition.id, competition.target]}. Take the competition's own sample submission."
-        )
     absent, surplus = test_ids.difference(sample.index), sample.index.difference(test_ids)
     if len(absent) or len(surplus):
         raise DataError(
@@ -273,3 +321,25 @@ def _sample_ids(data: bytes, test_ids: pd.Index, competition: Competition) -> pd
             f"{len(surplus)} unknown ({listing(surplus)}). Take the sample submission that belongs to this test.csv."
         )
     return sample.index
+
+
+def _sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
+    """What a submission has beside the id: the target, or a column a class, named by its label."""
+    of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
+    if sample is None:
+        return classes if of_probabilities else (competition.target,)
+    columns = tuple(map(str, sample.columns))
+    if classes and set(columns) == set(classes):
+        return columns
+    if columns != (competition.target,):
+        or_classes = f", or the id and a column for each class: {listing(classes)}" if classes else ""
+        raise DataError(
+            f"{SAMPLE}: its columns are {[competition.id, *columns]}, not "
+            f"{[competition.id, competition.target]}{or_classes}. Take the competition's own sample submission."
+        )
+    if of_probabilities:
+        raise DataError(
+            f"{SAMPLE}: its columns are {[competition.id, *columns]}, but metric {competition.metric} reads a "
+            f"probability for each class: {listing(classes)}. Take the competition's own sample submission."
+        )
+    return columns

@@ -27,11 +27,10 @@ class Leaderboard(Shown):
     @cached_property
     def review(self) -> "Review":
         """The rows and what they say of each other (`houseprice.review`)."""
-        from houseprice.metrics import METRICS
         from houseprice.review import review
 
         workspace = self._plan.workspace
-        return review(workspace.board, METRICS[workspace.competition.metric], workspace.n_test)
+        return review(workspace.board, workspace.competition.scoring, workspace.n_test)
 
     @property
     def frame(self) -> "pd.DataFrame":

@@ -136,9 +136,8 @@ class Scored(Shown):
 
     @property
     def _metric(self) -> "Metric":
-        from houseprice.metrics import METRICS
 
-        return METRICS[self._plan.workspace.competition.metric]
+        return self._plan.workspace.competition.scoring
 
     @property
     def _target(self) -> str:

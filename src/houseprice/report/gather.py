@@ -16,7 +16,7 @@ from houseprice.compete.submission import read_entry
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
 from houseprice.learn.curves import Curves, curves_from_json
-from houseprice.metrics import METRICS, Metric
+from houseprice.metrics import Metric
 from houseprice.plan import Plan, ensemble_recipe
 from houseprice.report import figures
 from houseprice.report.columns import columns_of, number
@@ -72,7 +72,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
         Whatever the stages raise.
     """
     workspace, competition = plan.workspace, plan.workspace.competition
-    metric = METRICS[competition.metric]
+    metric = competition.scoring
     path = pipeline.submit(plan, entry)
     blend, tables = plan.summary(plan.blend(entry)), pipeline.tables(plan)
     if by is not None and by not in tables.train.columns:
