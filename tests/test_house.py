@@ -19,7 +19,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"competition"},
     {"data.expressions", "data.encodings", "data.sample", "data.tables", "data.folds"},
     {"data.ingest", "data.features"},
-    {"learn.functions"},
+    {"learn.functions", "learn.targets"},
     {"learn.plain", "learn.layers"},
     {"learn.embedding"},
     {"learn.network", "learn.members"},

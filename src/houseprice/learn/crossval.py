@@ -11,9 +11,10 @@ from houseprice.data.features import FeatureSet
 from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, MetricError, TrainingError, listing
-from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
+from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes, probabilities
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.metrics import Metric
+from houseprice.learn.targets import TargetTransform, fit_transform
+from houseprice.metrics import Metric, decide
 
 Float = NDArray[np.float64]
 
@@ -21,6 +22,8 @@ Float = NDArray[np.float64]
 @dataclass(frozen=True)
 class Run:
     """The result of one experiment. Predictions are on the link scale, aligned to the ids beside them.
+
+    Of classes they are probabilities: of the second of two, or of every one, with an axis [n_classes] at the end.
 
     Attributes
     ----------
@@ -31,7 +34,7 @@ class Run:
     fold_of_row
         int64 [n_repeats, n_train].
     target
-        float64 [n_train], link scale.
+        float64 [n_train], link scale, or classes as codes.
     oof
         float64 [n_train]: for each training row the mean prediction of the members that did not see it.
     test
@@ -41,11 +44,16 @@ class Run:
     train_scores
         float64 [n_folds]: the same over the rows the fold was fitted on.
     score, std_error
-        The metric of ``oof`` over all training rows, and its standard error.
+        The metric of ``oof`` over all training rows, and its standard error. Where the metric reads one of two classes,
+        those of a fold are told apart by what the other folds say (`houseprice.metrics.Metric.decided`).
     n_columns
         The smallest and the largest number of feature columns over the folds.
     members
         The fitted members with their learning curves and weights, on the scale they were fitted on.
+    threshold
+        Where the metric reads one of two classes: the probability from which on test rows are given the second.
+    classes
+        What the codes mean, in the file's own text; empty for numbers.
     """
 
     experiment: str
@@ -61,10 +69,12 @@ class Run:
     std_error: float
     n_columns: tuple[int, int]
     members: tuple[FittedMember, ...]
+    threshold: float | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def train_score(self) -> float:
-        """Mean of ``train_scores``; far below ``fold_scores``' mean it says overfitting, near it underfitting."""
+        """Mean of ``train_scores``; far better than ``fold_scores``' mean it says overfitting, near it underfitting."""
         return float(self.train_scores.mean())
 
 
@@ -103,21 +113,22 @@ def cross_validate(
     ConfigError
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
     """
+    recipe = of_classes(recipe, len(tables.classes))
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
     scales = fitted_scales(name, recipe, tables, target, left_out(fold_of_row))
     matrices = [features.of_fold(scale.fold) for scale in scales]
     folds = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
-        """A point of the learning curves; NaN where predictions are outside the metric's domain so early on."""
+        """A point of the learning curves, lower is better; NaN where predictions are outside the metric's domain."""
         scale = scales[data.fold]
         with np.errstate(over="ignore", invalid="ignore"):
             try:
-                link = _to_link(predictions * scale.spread + scale.centre, recipe, metric, "")
+                link = scale.link(predictions, recipe, metric, "")
+                train, valid = (metric.score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows))
             except MetricError:
                 return np.nan, np.nan
-            train, valid = (metric.score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows))
-            return train, valid
+            return metric.error(train), metric.error(valid)
 
     try:
         members = fit_members(
@@ -134,8 +145,10 @@ def cross_validate(
     except TrainingError as error:
         raise TrainingError(f"experiment {name!r}: {error}") from error
     n_seeds = len(members) // len(folds)
-    oof, test = np.zeros_like(target), np.zeros(len(tables.test))
-    fold_scores, train_scores = np.empty(len(folds)), np.empty(len(folds))
+    width = (len(tables.classes),) if len(tables.classes) > 2 else ()
+    oof, test = np.zeros((len(target), *width)), np.zeros((len(tables.test), *width))
+    of_repeats = np.zeros((len(fold_of_row), *oof.shape))
+    means = []
     for data, scale, of_fold in zip(
         folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
     ):
@@ -147,9 +160,11 @@ def cross_validate(
             )
         )
         oof[data.valid_rows] += train_mean[data.valid_rows] / len(fold_of_row)
+        of_repeats[data.fold * len(fold_of_row) // len(folds), data.valid_rows] = train_mean[data.valid_rows]
         test += test_mean / len(folds)
-        fold_scores[data.fold] = metric.score(target[data.valid_rows], train_mean[data.valid_rows])
-        train_scores[data.fold] = metric.score(target[data.fit_rows], train_mean[data.fit_rows])
+        means.append(train_mean)
+    fold_scores, train_scores = _scores_of_folds(folds, means, of_repeats, target, fold_of_row, metric)
+    decided = metric.decided(target, oof, fold_of_row[0])
     return Run(
         experiment=name,
         train_ids=tuple(tables.train.index),
@@ -160,16 +175,46 @@ def cross_validate(
         test=test,
         fold_scores=fold_scores,
         train_scores=train_scores,
-        score=metric.score(target, oof),
-        std_error=metric.std_error(target, oof),
+        score=metric.score(target, decided),
+        std_error=metric.std_error(target, decided),
         n_columns=features.n_columns,
         members=tuple(members),
+        threshold=metric.threshold(target, oof),
+        classes=tables.classes,
     )
+
+
+def _scores_of_folds(
+    folds: Sequence[FoldData],
+    means: Sequence[Float],
+    of_repeats: Float,
+    target: Float,
+    fold_of_row: NDArray[np.int64],
+    metric: Metric,
+) -> tuple[Float, Float]:
+    """The metric of each fold's validation rows, and of the rows it was fitted on, float64 [n_folds] each.
+
+    ``means`` are the predictions of all rows by each fold's members, ``of_repeats`` out-of-fold predictions
+    [n_repeats, n_train]: classes of a fold are told apart by the other folds of its repeat.
+    """
+    thresholds: dict[int, float | None] = {}
+    if metric.needs_threshold(of_repeats[0]):
+        for repeat, predictions in zip(fold_of_row, of_repeats, strict=True):
+            thresholds |= metric.thresholds(target, predictions, repeat)
+    fold_scores, train_scores = np.empty(len(folds)), np.empty(len(folds))
+    for data, mean in zip(folds, means, strict=True):
+        decided = decide(mean, thresholds.get(data.fold))
+        fold_scores[data.fold] = metric.score(target[data.valid_rows], decided[data.valid_rows])
+        train_scores[data.fold] = metric.score(target[data.fit_rows], decided[data.fit_rows])
+    return fold_scores, train_scores
 
 
 @dataclass(frozen=True)
 class FittedScale:
-    """The rows of one fold, and the scale of the target that its members are fitted on: (y - centre) / spread."""
+    """The rows of one fold, and the scale of the target that its members are fitted on: (y - centre) / spread.
+
+    Here ``y`` is transformed already. Classes are codes, of which there are ``n_classes``; of numbers it is 0.
+    """
 
     fold: int
     fit_rows: NDArray[np.int64]
@@ -177,11 +222,26 @@ class FittedScale:
     y: Float
     centre: float
     spread: float
+    transform: TargetTransform | None = None
+    n_classes: int = 0
 
     def fold_data(self, X: NDArray[np.float32], X_test: NDArray[np.float32]) -> FoldData:
         """What the fold's members are fitted on and asked about."""
         y = ((self.y - self.centre) / self.spread).astype(np.float32)
-        return FoldData(self.fold, X, y, self.fit_rows, self.valid_rows, X_test)
+        return FoldData(self.fold, X, y, self.fit_rows, self.valid_rows, X_test, self.n_classes)
+
+    def link(self, fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
+        """A member's predictions on the link scale, or probabilities.
+
+        Raises
+        ------
+        MetricError
+            If one is outside the metric's domain; ``what`` they are is in the message.
+        """
+        if self.n_classes:
+            return probabilities(recipe, fitted, self.n_classes)
+        target = fitted * self.spread + self.centre
+        return _to_link(self.transform.inverse(target) if self.transform else target, recipe, metric, what)
 
     def mean_link(self, fitted: Sequence[Float], recipe: AnyRecipe, metric: Metric, name: str, rows: str) -> Float:
         """The mean of members' predictions on the link scale, each raised to the recipe's floor on the way.
@@ -205,7 +265,7 @@ class FittedScale:
             what = f"experiment {name!r}, fold {self.fold}, seed {seed}: predictions of {rows}"
             if not np.isfinite(values).all():
                 raise TrainingError(f"{what} are not finite. Look for extreme values, or regularise more.")
-            link.append(_to_link(values * self.spread + self.centre, recipe, metric, what))
+            link.append(self.link(values, recipe, metric, what))
         return np.asarray(np.mean(link, axis=0))
 
 
@@ -233,20 +293,26 @@ def fitted_scales(
     Raises
     ------
     ConfigError
-        If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
+        If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit; or if ``target_transform`` is
+        not defined for all targets.
     """
     excluded = _excluded(name, recipe, tables)
     y = target if recipe.target_scale == "link" else tables.target.to_numpy(np.float64)
     scales = []
+    n_classes = len(tables.classes)
     for fold, rows in enumerate(without):
         fit_rows, valid_rows = np.flatnonzero(~rows & ~excluded), np.flatnonzero(rows)
         if len(fit_rows) == 0:
             raise ConfigError(
                 f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."
             )
-        known = y[fit_rows] if recipe.standardize_target else np.array([0.0])
+        transform = fit_transform(recipe.target_transform, y, fit_rows, f"experiments.{name}")
+        fitted = transform.forward(y) if transform else y
+        known = fitted[fit_rows] if recipe.standardize_target and not n_classes else np.array([0.0])
         spread = float(known.std()) or 1.0
-        scales.append(FittedScale(fold, fit_rows, valid_rows, y, float(known.mean()), spread))
+        scales.append(
+            FittedScale(fold, fit_rows, valid_rows, fitted, float(known.mean()), spread, transform, n_classes)
+        )
     return scales
 
 

@@ -100,6 +100,31 @@ def seeds_of(recipe: AnyRecipe) -> range:
     return range(recipe.seeds if is_random else 1)
 
 
+def of_classes(recipe: AnyRecipe, n_classes: int) -> AnyRecipe:
+    """The recipe for a target of so many classes, which networks must know; of numbers (0) it stays as it is."""
+    return recipe.model_copy(update={"classes": n_classes}) if n_classes and isinstance(recipe, Linear) else recipe
+
+
+def probabilities(recipe: AnyRecipe, fitted: Float, n_classes: int) -> Float:
+    """What members predict as probabilities: of the second of two classes [n_rows], or of each [n_rows, n_classes].
+
+    Networks predict logits: softmax over one a class, or the sigmoid of a single one (D2L §4.1). Where they overflow,
+    so does the result, which whoever takes probabilities refuses.
+    """
+    if isinstance(recipe, Linear):
+        fitted = _softmax(fitted) if fitted.ndim == 2 else _sigmoid(fitted)
+    return fitted[:, 1] if fitted.ndim == 2 and n_classes == 2 else fitted
+
+
+def _sigmoid(logits: Float) -> Float:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))  # which can't overflow
+
+
+def _softmax(logits: Float) -> Float:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 def in_threads(calls: Sequence[tuple[Any, ...]], threads: int, keep: Callable[[Any], None]) -> None:
     """Keep results as they come; one call a thread, so that sums within it are never shared out, whatever runs.
 
@@ -148,14 +173,56 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
     if "random_state" in estimator.get_params():
         stream = np.random.SeedSequence([seed, data.fold])
         estimator.set_params(random_state=int(stream.generate_state(1)[0]))
+    if data.n_classes and not any(hasattr(estimator, method) for method in _OF_CLASSES):
+        raise TrainingError(
+            f"{recipe.estimator} has neither {' nor '.join(_OF_CLASSES)}, and the target has {data.n_classes} classes. "
+            "Name a classifier."
+        )
     try:
-        estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows])
-        predictions = [np.asarray(estimator.predict(X), np.float64).reshape(-1) for X in (data.X, data.X_test)]
+        if data.n_classes:
+            predictions = _classify(estimator, data)
+        else:
+            estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows])
+            predictions = [np.asarray(estimator.predict(X), np.float64).reshape(-1) for X in (data.X, data.X_test)]
     except Exception as error:  # whatever a package of somebody else's raises
         raise TrainingError(
             f"{recipe.estimator} failed on fold {data.fold}, seed {seed}: {error}. Mend its params."
         ) from error
     return _without_curves(data, seed, predictions[0], predictions[1], _coefficients(estimator, data.X.shape[1]))
+
+
+_OF_CLASSES = ("predict_proba", "decision_function")
+
+
+def reads_decisions(recipe: AnyRecipe) -> bool:
+    """Whether an estimator of classes has no probabilities, so that its decision function must stand in for them."""
+    return isinstance(recipe, Sklearn) and not hasattr(_create(recipe), "predict_proba")
+
+
+def _classify(estimator: Any, data: FoldData) -> list[Float]:
+    """Fit a classifier and predict all rows and the test rows, as `probabilities` has them.
+
+    Classes that no fit row has get probability 0; where there is only one, there is nothing to fit.
+    """
+    known, codes = np.unique(data.y[data.fit_rows].astype(np.int64), return_inverse=True)
+    if len(known) > 1:
+        estimator.fit(data.X[data.fit_rows], codes)
+    found = []
+    for X in (data.X, data.X_test):
+        of_all = np.zeros((len(X), data.n_classes))
+        of_all[:, known] = _of_known_classes(estimator, X) if len(known) > 1 else 1.0
+        found.append(of_all[:, 1] if data.n_classes == 2 else of_all)
+    return found
+
+
+def _of_known_classes(estimator: Any, X: NDArray[np.float32]) -> Float:
+    """Probabilities of the classes that a classifier was fitted on, [n_rows, n_known]."""
+    if hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict_proba(X), np.float64)
+    decisions = np.asarray(estimator.decision_function(X), np.float64)
+    if decisions.ndim == 2:
+        return _softmax(decisions)
+    return np.stack([_sigmoid(-decisions), _sigmoid(decisions)], axis=1)
 
 
 def _coefficients(estimator: Any, n_columns: int) -> Weights:

@@ -20,10 +20,10 @@ from houseprice.data.features import FeatureSet, assign_roles
 from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
-from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads
+from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads, of_classes
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.learn.plain import predict_rows
-from houseprice.metrics import Metric
+from houseprice.metrics import Metric, decide
 from houseprice.recipes import Linear
 
 Float = NDArray[np.float64]
@@ -38,6 +38,8 @@ _MAX_ROWS = 200_000
 @dataclass(frozen=True)
 class Importance:
     """By how much the metric grows over a fold's validation rows when a column's cells are exchanged among them.
+
+    Where greater is better, by how much it falls: what is above 0 makes predictions worse.
 
     Attributes
     ----------
@@ -115,6 +117,12 @@ def permutation_importance(
     MetricError
         If predictions for exchanged cells are outside the metric's domain.
     """
+    recipe = of_classes(recipe, len(tables.classes))
+    sign = -1 if metric.greater_is_better else 1
+    thresholds: dict[int, float | None] = {}
+    if metric.needs_threshold(run.oof):
+        for repeat in run.fold_of_row:
+            thresholds |= metric.thresholds(run.target, run.oof, repeat)
     scales = fitted_scales(run.experiment, recipe, tables, run.target, left_out(run.fold_of_row))
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
@@ -128,11 +136,13 @@ def permutation_importance(
         link = scale.mean_link(
             _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"
         )
-        as_it_is, exchanged = link[: len(rows)], link[len(rows) :].reshape(-1, donors.size)  # [column, donor × row]
+        link = decide(link, thresholds.get(scale.fold))
+        as_it_is, exchanged = link[: len(rows)], link[len(rows) :]
+        exchanged = exchanged.reshape(-1, donors.size, *link.shape[1:])  # [column, donor × row]
         target = run.target[rows]
         repeated = np.tile(target, len(donors))
         scores = np.array([metric.score(repeated, of_column) for of_column in exchanged])
-        return scale.fold, scores - metric.score(target, as_it_is)
+        return scale.fold, sign * (scores - metric.score(target, as_it_is))
 
     def keep(result: tuple[int, Float]) -> None:
         found[result[0]] = result[1]
@@ -190,7 +200,8 @@ def _predictions(recipe: AnyRecipe, data: FoldData, members: Sequence[FittedMemb
     torch.set_num_threads(1)  # a thread a fold, and sums that don't depend on how many there are
     X = torch.from_numpy(data.X_test)
     with torch.inference_mode():
-        return [predict_rows(recipe, member.weights, X)[:, 0].numpy().astype(np.float64) for member in members]
+        found = [predict_rows(recipe, member.weights, X).numpy().astype(np.float64) for member in members]
+    return [values[:, 0] if values.shape[1] == 1 else values for values in found]
 
 
 def _std_error(by_fold: Float, scales: Sequence[FittedScale]) -> Float:

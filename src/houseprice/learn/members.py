@@ -28,10 +28,13 @@ class FoldData:
     """[n_valid]"""
     X_test: NDArray[np.float32]
     """[n_test, n_columns]"""
+    n_classes: int = 0
+    """How many classes the competition has, whichever of them the fit rows have; 0: the target is a number."""
 
 
 Score = Callable[[FoldData, NDArray[np.float64]], tuple[float, float]]
-"""Turns a member's predictions of all rows, on the fitted scale, into its metric over the fit and validation rows."""
+"""Turns a member's predictions of all rows, on the fitted scale, into its metric over the fit and validation rows, as
+something to be lowered (`houseprice.metrics.Metric.error`)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class FittedMember:
     """What became of a member.
 
     Predictions are on the fitted scale, in evaluation mode, float64. With cross-entropies they are logits;
-    softmax has one for each class, [n_rows, n_classes].
+    softmax has one for each class, [n_rows, n_classes]. Classifiers of other packages predict probabilities in their
+    place.
     """
 
     fold: int
@@ -63,7 +67,7 @@ class FittedMember:
     valid_losses: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     train_scores: NDArray[np.float64]
-    """[n_epochs], the competition's metric over the fit rows at the same epochs; NaN without a `Score`"""
+    """[n_epochs], what `Score` says of the fit rows at the same epochs; NaN without one"""
     valid_scores: NDArray[np.float64]
     """[n_epochs], the same over the validation rows"""
     weights: Weights

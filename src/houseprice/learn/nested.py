@@ -13,7 +13,7 @@ from houseprice.data.folds import left_out, pairs_of_folds
 from houseprice.data.tables import Tables
 from houseprice.errors import TrainingError
 from houseprice.learn.crossval import Run, fitted_scales
-from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
+from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes
 from houseprice.metrics import Metric
 
 
@@ -28,8 +28,9 @@ class Nested:
     train_ids
         The ids of the rows, as text.
     predictions
-        float64 [n_train, k], link scale. Column f is, for rows outside fold f of the first repeat, by members that
-        were fitted without f and without the row's own fold; for the rows of f it is the run's out-of-fold prediction.
+        float64 [n_train, k], link scale; of more classes than two [n_train, k, n_classes]. Column f is, for rows
+        outside fold f of the first repeat, by members that were fitted without f and without the row's own fold; for
+        the rows of f it is the run's out-of-fold prediction.
     n_members
         How many were fitted for it, beyond the run's.
     """
@@ -79,6 +80,7 @@ def predict_nested(
     ConfigError
         If a pair of folds leaves nothing to fit.
     """
+    recipe = of_classes(recipe, len(tables.classes))
     folds = left_out(run.fold_of_row[:1])  # [fold, row]
     pairs = pairs_of_folds(len(folds))
     without = np.stack([folds[f] | folds[g] for f, g in pairs])  # [pair, row]
@@ -100,7 +102,7 @@ def predict_nested(
         )
     except TrainingError as error:
         raise TrainingError(f"experiment {name!r}: {error}") from error
-    predictions = np.tile(run.oof[:, None], len(folds))  # of a fold's own rows
+    predictions = np.repeat(run.oof[:, None], len(folds), axis=1)  # of a fold's own rows
     for scale, (f, g) in zip(scales, pairs, strict=True):
         of_pair = [member.predictions for member in members if member.fold == scale.fold]
         link = scale.mean_link(of_pair, recipe, metric, name, "train.csv")
