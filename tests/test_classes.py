@@ -1,6 +1,7 @@
 """Classes in cross-validation, ensembles and importance: probabilities in their places, decisions that see no row."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from houseprice.config import Features, Folds, Ingest
+from houseprice.compete.ensemble import blend
+from houseprice.compete.stacking import stack
+from houseprice.config import Ensemble, Features, Folds, Ingest
 from houseprice.data.features import FeatureSet, build_features
 from houseprice.data.folds import make_folds
 from houseprice.data.tables import Tables
@@ -16,6 +19,7 @@ from houseprice.errors import ConfigError, TrainingError
 from houseprice.learn.crossval import Run, cross_validate
 from houseprice.learn.estimators import AnyRecipe, reads_decisions
 from houseprice.learn.importance import permutation_importance
+from houseprice.learn.nested import predict_nested
 from houseprice.learn.targets import fit_transform
 from houseprice.metrics import METRICS, Metric
 from houseprice.recipes import MLP, Ridge, Sklearn
@@ -194,3 +198,69 @@ def test_the_log_of_prices_is_the_link_of_log_rmse() -> None:
 def test_a_transform_that_is_not_defined_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"experiments.exp: target_transform 'box_cox' needs targets > 0, but 1 of 3"):
         fit_transform("box_cox", np.array([1.0, 0.0, 2.0]), np.arange(3), "experiments.exp")
+
+
+# ensembles --------------------------------------------------------------------------------------------------------
+
+
+def three_runs(n_classes: int, metric: str) -> list[Run]:
+    tree = sklearn("tree.DecisionTreeClassifier", max_depth=2)
+    recipes: dict[str, AnyRecipe] = {"mlp": mlp(n_classes), "logistic": LOGISTIC, "tree": tree}
+    tables, features, fold_of_row = competition(n_classes)
+    return [
+        cross_validate(name, recipe, tables, features, fold_of_row, METRICS[metric]) for name, recipe in recipes.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"method": method} for method in ("mean", "nnls", "greedy", "shrunk")),
+        {"select": "one_standard_error"},
+        {"select": "best_of_family", "families": (("logistic", "mlp"),)},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values()))[:20],
+)
+@pytest.mark.parametrize(("n_classes", "metric"), [(2, "f1"), (4, "log_loss")])
+def test_blends_of_probabilities_are_probabilities(settings: dict[str, Any], n_classes: int, metric: str) -> None:
+    runs = three_runs(n_classes, metric)
+    found = blend(Ensemble(runs=("mlp", "logistic", "tree"), **settings), runs, METRICS[metric])
+    assert found.oof.shape == runs[0].oof.shape
+    assert found.weights.min() >= 0
+    assert found.weights.sum() == pytest.approx(1)
+    if n_classes > 2:
+        np.testing.assert_allclose(found.test.sum(axis=1), 1)
+    decided = METRICS[metric].decided(found.target, found.oof, found.fold_of_row[0])
+    assert found.score == METRICS[metric].score(found.target, decided)
+    assert (found.threshold is None) == (metric == "log_loss")
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_weights_of_a_fold_do_not_see_its_rows(n_classes: int) -> None:
+    runs = three_runs(n_classes, "log_loss")
+    recipe, metric = Ensemble(runs=("mlp", "logistic", "tree"), method="nnls"), METRICS["log_loss"]
+    first = blend(recipe, runs, metric)
+    inside = runs[0].fold_of_row[0] == 1
+    turned = np.where(inside, (runs[0].target + 1) % n_classes, runs[0].target)
+    second = blend(recipe, [replace(run, target=turned) for run in runs], metric)
+    np.testing.assert_array_equal(second.oof[inside], first.oof[inside])
+    assert (second.weights != first.weights).any()
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_stack_is_a_classifier_of_probabilities(n_classes: int) -> None:
+    metric = METRICS["log_loss"]
+    runs = three_runs(n_classes, "log_loss")
+    tables, _, _ = competition(n_classes)
+    recipes: list[AnyRecipe] = [mlp(n_classes), LOGISTIC, sklearn("tree.DecisionTreeClassifier", max_depth=2)]
+    nested = [
+        predict_nested(recipe, run, tables, Features(), Ingest(), metric)
+        for recipe, run in zip(recipes, runs, strict=True)
+    ]
+    level = Ensemble(
+        runs=("mlp", "logistic", "tree"), method="stack", estimator="sklearn.linear_model.LogisticRegression"
+    )
+    found = stack("pile", level, (), runs, nested, tables, Features(), Ingest(), metric)
+    assert found.oof.shape == runs[0].oof.shape
+    assert METRICS["accuracy"].score(found.target, found.oof) > 0.8
+    assert np.isnan(found.weights).any() == (n_classes > 2)

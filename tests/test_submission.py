@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,3 +179,46 @@ def test_a_manifest_that_is_none_is_one_clear_line(tmp_path: Path, text: str) ->
     with pytest.raises(SubmissionError, match=r"entry\.json: not a manifest: .") as caught:
         read_entry(path)
     assert "\n" not in str(caught.value)
+
+
+# classes --------------------------------------------------------------------------------------------------
+
+
+CLASSES = ("no", "yes")
+
+
+def entry(metric: str, predictions: list[Any], classes: tuple[str, ...] = CLASSES, **options: Any) -> str:
+    rows = ["a", "b"]
+    return submission_csv(
+        rows, np.array(predictions, float), rows, "Id", "Kind", METRICS[metric], classes, **options
+    ).decode()
+
+
+def test_the_target_column_holds_what_the_metric_reads() -> None:
+    assert entry("auc", [0.25, 0.75]) == "Id,Kind\na,0.25\nb,0.75\n"
+    assert entry("accuracy", [0.25, 0.75]) == "Id,Kind\na,no\nb,yes\n"
+    assert entry("accuracy", [0.25, 0.75], threshold=0.2) == "Id,Kind\na,yes\nb,yes\n"
+    three = [[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]
+    assert entry("macro_f1", three, ("x", "y", "z")) == "Id,Kind\na,z\nb,x\n"
+
+
+def test_each_class_may_have_a_column_of_its_own() -> None:
+    three, classes = [[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]], ("x", "y", "z")
+    assert entry("log_loss", three, classes, columns=("z", "x", "y")) == "Id,z,x,y\na,0.7,0.1,0.2\nb,0.1,0.8,0.1\n"
+    assert entry("log_loss", [0.25, 1.0], columns=CLASSES) == "Id,no,yes\na,0.75,0.25\nb,0,1\n"
+
+
+@pytest.mark.parametrize(
+    ("metric", "columns", "text", "message"),
+    [
+        ("auc", (), "Id,Kind\na,0.5\nb,1.5\n", r"1 predictions are not probabilities from 0 to 1 \(ids b"),
+        ("auc", (), "Id,Kind\na,0.5\nb,yes\n", "not probabilities from 0 to 1"),
+        ("accuracy", (), "Id,Kind\na,no\nb,yess\n", r"1 predictions are not classes \(no, yes\) \(ids b: yess\)"),
+        ("log_loss", CLASSES, "Id,no,yes\na,0.5,0.5\nb,0.5,0.6\n", r"not rows that sum to 1 \(ids b: 1.1\)"),
+        ("log_loss", CLASSES, "Id,yes,no\na,0.5,0.5\nb,0.5,0.5\n", r"header \['Id', 'yes', 'no'\], not"),
+        ("log_loss", CLASSES, "Id,no,yes\na,0.5,0.5\nb,0.5\n", "line 3 is"),
+    ],
+)
+def test_the_gate_knows_classes(metric: str, columns: tuple[str, ...], text: str, message: str) -> None:
+    with pytest.raises(SubmissionError, match=message):
+        check_submission(text.encode(), ["a", "b"], "Id", "Kind", METRICS[metric], CLASSES, columns)

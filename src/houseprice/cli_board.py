@@ -194,7 +194,8 @@ def _record_board_score(workspace: Any, name: str, public: Any, private: float |
     from houseprice.compete.ledger import ENTRIES_NEEDED, board_scores, record_board_score
 
     entry = named(rows(workspace.board), name, ("entry",))
-    record_board_score(workspace.board, entry, public, private)
+    greater_is_better = workspace.competition.scoring.greater_is_better
+    record_board_score(workspace.board, entry, public, private, may_be_negative=greater_is_better)
     said = f"public {public:.5f}" + ("" if private is None else f", private {private:.5f}")
     typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
     enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
@@ -241,7 +242,8 @@ def compare(
         "p": aligned(f"{pair.p_adjusted:.2g}" for *_, pair in pairs),
         "first is": ["the same" if pair.is_same else pair.verdict for *_, pair in pairs],
     }
-    title = f"{metric.name} of {competition} on the same rows, first - second: below 0 the first is better"
+    better = "above" if metric.greater_is_better else "below"
+    title = f"{metric.name} of {competition} on the same rows, first - second: {better} 0 the first is better"
     cells = list(zip(*columns.values(), strict=True))
     print_table(title, list(columns), cells, ("p rows", "p folds"))
     said = [f"p: the larger of both tests, corrected for all {found.n_pairs} pairs of the leaderboard's predictions."]

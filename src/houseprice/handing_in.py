@@ -39,8 +39,9 @@ def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
         )
     path = submit(plan, entry, out)
     data, _ = read_entry(path)
-    sample_ids = list(tables(plan).sample_ids)
-    check_submission(data, sample_ids, competition.id, competition.target, competition.scoring)
+    frames = tables(plan)
+    wanted = competition.id, competition.target, competition.scoring, frames.classes, frames.sample_columns
+    check_submission(data, list(frames.sample_ids), *wanted)
     row = leaderboard.named(leaderboard.rows(workspace.board), f"{entry}@{plan.entry(entry).fingerprint}", ("entry",))
     message = f"{row.key} out-of-fold {competition.metric} {row.score:.5f}"
     said = upload(path, message, competition.ingest.kaggle, workspace.listener.say)
@@ -51,4 +52,5 @@ def upload(plan: Plan, entry: str, out: Path | None = None) -> "Submission":
 
 def recommend_finals(plan: Plan) -> "Recommendation | None":
     """The two entries to finish with (`houseprice.compete.ledger.recommend`); None while too few are recorded."""
-    return ledger.recommend_finals(plan.workspace.board, len(tables(plan).sample_ids))
+    greater_is_better = plan.workspace.competition.scoring.greater_is_better
+    return ledger.recommend_finals(plan.workspace.board, len(tables(plan).sample_ids), greater_is_better)

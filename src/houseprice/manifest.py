@@ -41,6 +41,7 @@ def describe(plan: Plan, entry: str, data: bytes) -> dict[str, Any]:
         "source": plan.source,
         "score": {key: blend[key] for key in ("score", "std_error", "naive_score", "mean_score")},
         "weights": blend["weights"],
+        "threshold": blend["threshold"],
         "runs": runs,
         "overrides": list(plan.workspace.overrides),
         **environment(plan),
@@ -79,7 +80,7 @@ def check_import_paths(recorded: Competition, local: Competition, path: Path) ->
     """
     if unknown := sorted(recorded.import_paths - local.import_paths):
         raise SubmissionError(
-            f"{path}: its manifest asks for estimators that the local competition file does not name: "
+            f"{path}: its manifest asks for a metric or estimators that the local competition file does not name: "
             f"{listing(unknown)}. If you trust them, add them to an experiment or a stack there."
         )
 

@@ -133,9 +133,10 @@ def train(plan: Plan, experiment: str) -> "Run":
     record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
+        from houseprice.learn.estimators import of_classes
 
         weights = {(member.fold, member.seed): member.weights for member in run.members}
-        save_weights(_weights_path(plan, stage), recipe, weights)
+        save_weights(_weights_path(plan, stage), of_classes(recipe, len(run.classes)), weights)
     return run
 
 
@@ -143,10 +144,16 @@ def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", 
     """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
     from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
+    from houseprice.learn.estimators import reads_decisions
 
     competition = plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
     fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    if frames.classes and reads_decisions(recipe):
+        plan.workspace.listener.say(
+            f"{stage.slot}: has no probabilities; its decision function is turned into some by a "
+            + ("sigmoid" if len(frames.classes) == 2 else "softmax")
+        )
     with _fitting(plan, stage) as options:
         return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
 
@@ -365,11 +372,21 @@ def submission(plan: Plan, entry: str) -> bytes:
         from houseprice.compete.submission import outside_training_range, submission_csv
 
         metric = competition.scoring
-        values, targets = metric.from_link(blend.test), metric.from_link(blend.target)
-        if warning := outside_training_range(values, blend.test_ids, targets):
-            plan.workspace.listener.say(warning)
-        sample_ids = list(frames.sample_ids)
-        return submission_csv(blend.test_ids, blend.test, sample_ids, competition.id, competition.target, metric)
+        if not blend.classes:
+            values, targets = metric.from_link(blend.test), metric.from_link(blend.target)
+            if warning := outside_training_range(values, blend.test_ids, targets):
+                plan.workspace.listener.say(warning)
+        return submission_csv(
+            blend.test_ids,
+            blend.test,
+            list(frames.sample_ids),
+            competition.id,
+            competition.target,
+            metric,
+            frames.classes,
+            frames.sample_columns,
+            blend.threshold,
+        )
 
     def summarize(data: bytes) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(data).hexdigest()}
@@ -418,4 +435,9 @@ def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
 
 
 def _scores(result: "Run | Blend") -> dict[str, Any]:
-    return {"score": result.score, "std_error": result.std_error, "fold_scores": result.fold_scores.tolist()}
+    return {
+        "score": result.score,
+        "std_error": result.std_error,
+        "fold_scores": result.fold_scores.tolist(),
+        "threshold": result.threshold,
+    }

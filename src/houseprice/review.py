@@ -107,6 +107,8 @@ def review(board: Path, metric: Metric, n_test: int) -> Review:
         If the database can't be read.
     """
     found = tuple(rows(board))
+    if metric.greater_is_better:
+        found = tuple(sorted(found, key=lambda row: -row.score))
     losses_of, folds_of = _evidence(board, found, metric)
     compared = [row for row in found if row.key in losses_of]
     if not compared:
@@ -198,7 +200,7 @@ def _evidence(
             order = sorted(range(len(evidence.ids)), key=evidence.ids.__getitem__)
             target = evidence.target[order]
             truth_of[row.key] = tuple(evidence.ids[position] for position in order), target.tobytes()
-            losses_of[row.key] = metric.row_losses(target, evidence.oof[order])
+            losses_of[row.key] = metric.oof_losses(target, evidence.oof[order], evidence.fold_of_row[0][order])
             folds_of[row.key] = evidence.fold_of_row[:, order]
     if not truth_of:
         return {}, {}
@@ -223,7 +225,10 @@ def decisive_rows(board: Path, first: Row, second: Row, metric: Metric, share: f
         raise LeaderboardError(f"{first.key} and {second.key} can't be compared: their rows are not the same")
     position_of = {row_id: position for position, row_id in enumerate(other.ids)}
     order = [position_of[row_id] for row_id in one.ids]
-    losses = metric.row_losses(one.target, one.oof), metric.row_losses(other.target, other.oof)[order]
+    first_losses, second_losses = (
+        metric.oof_losses(each.target, each.oof, each.fold_of_row[0]) for each in (one, other)
+    )
+    losses = first_losses, second_losses[order]
     shares = row_shares(*losses, metric)
     heaviest = np.argsort(-shares, kind="stable")
     enough = int(np.searchsorted(np.cumsum(shares[heaviest]), share)) + 1

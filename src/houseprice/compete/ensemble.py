@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from houseprice.config import Ensemble
 from houseprice.errors import DataError, listing
 from houseprice.learn.crossval import Run
-from houseprice.metrics import Metric
+from houseprice.metrics import Metric, decide
 
 Float = NDArray[np.float64]
 Weigh = Callable[[Float, Float], Float]
-"""From out-of-fold predictions [n_rows, n_runs] and targets [n_rows], link scale, to weights [n_runs]."""
+"""From out-of-fold predictions [n_rows, n_runs] and targets [n_rows], link scale, to weights [n_runs].
+
+Of more classes than two the predictions are [n_rows, n_runs, n_classes], and the targets 0 or 1, [n_rows, n_classes].
+Losses are squared differences, of probabilities too, summed over the classes (Brier 1950).
+"""
 Choose = Callable[[Float, Float], list[int]]
 """From the same to the places of the runs that are chosen."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """A fitted ensemble. Predictions are on the link scale, aligned to the ids beside them.
+    """A fitted ensemble. Predictions are on the link scale or probabilities, aligned to the ids beside them.
 
     Attributes
     ----------
@@ -40,11 +44,14 @@ class Blend:
     test
         float64 [n_test].
     score, std_error, fold_scores
-        The metric of ``oof`` (cross-fitted), its standard error, and the metric of each fold.
+        The metric of ``oof`` (cross-fitted), its standard error, and the metric of each fold. Where the metric reads
+        one of two classes, those of a fold are told apart by what the other folds say.
     naive_score
         The metric with ``weights``, or the second level, on the very rows that it was fitted on: too good.
     mean_score
         The metric of the plain mean of the runs.
+    threshold, classes
+        As of `houseprice.learn.crossval.Run`.
     """
 
     runs: tuple[str, ...]
@@ -60,6 +67,8 @@ class Blend:
     fold_scores: Float
     naive_score: float
     mean_score: float
+    threshold: float | None = None
+    classes: tuple[str, ...] = ()
 
 
 def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
@@ -85,14 +94,25 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
         If the runs are not of the same rows.
     """
     oof, test = predictions_of(runs)
-    target, fold_of_row = runs[0].target, runs[0].fold_of_row[0]
+    truth, fold_of_row = _truth(runs[0]), runs[0].fold_of_row[0]
     fit = rule(recipe)
-    weights = fit(oof, target)
-    crossfitted = np.empty_like(target)
+    weights = fit(oof, truth)
+    crossfitted = np.empty_like(truth)
     for fold in np.unique(fold_of_row):
         inside = fold_of_row == fold
-        crossfitted[inside] = oof[inside] @ fit(oof[~inside], target[~inside])
-    return scored(runs, weights, crossfitted, test @ weights, oof @ weights, oof.mean(axis=1), metric)
+        crossfitted[inside] = _weighted(oof[inside], fit(oof[~inside], truth[~inside]))
+    naive = _weighted(oof, weights)
+    return scored(runs, weights, crossfitted, _weighted(test, weights), naive, oof.mean(axis=1), metric)
+
+
+def _truth(run: Run) -> Float:
+    """The target as the runs predict it: of more classes than two 0 or 1, [n_train, n_classes]."""
+    return run.target if run.oof.ndim == 1 else np.eye(run.oof.shape[1])[run.target.astype(np.int64)]
+
+
+def _weighted(predictions: Float, weights: Float) -> Float:
+    """The weighted mean over the runs, [n_rows] or [n_rows, n_classes]."""
+    return np.asarray(np.moveaxis(predictions, 1, -1) @ weights)
 
 
 def scored(
@@ -113,6 +133,8 @@ def scored(
     """
     first = runs[0]
     target, fold_of_row = first.target, first.fold_of_row[0]
+    decided = metric.decided(target, oof, fold_of_row)
+    naive, mean = decide(naive, metric.threshold(target, naive)), metric.decided(target, mean, fold_of_row)
     return Blend(
         runs=tuple(run.experiment for run in runs),
         weights=weights,
@@ -122,22 +144,27 @@ def scored(
         target=target,
         oof=oof,
         test=test,
-        score=metric.score(target, oof),
-        std_error=metric.std_error(target, oof),
+        score=metric.score(target, decided),
+        std_error=metric.std_error(target, decided),
         fold_scores=np.array(
-            [metric.score(target[fold_of_row == f], oof[fold_of_row == f]) for f in np.unique(fold_of_row)]
+            [metric.score(target[fold_of_row == f], decided[fold_of_row == f]) for f in np.unique(fold_of_row)]
         ),
         naive_score=metric.score(target, naive),
         mean_score=metric.score(target, mean),
+        threshold=metric.threshold(target, oof),
+        classes=first.classes,
     )
 
 
 def predictions_of(runs: Sequence[Run]) -> tuple[Float, Float]:
-    """Out-of-fold and test predictions, float64 [n_train, n_runs] and [n_test, n_runs], by the ids of the first run."""
+    """Out-of-fold and test predictions, float64 [n_train, n_runs] and [n_test, n_runs], by the ids of the first run.
+
+    Of more classes than two they have a third axis, [n_classes].
+    """
     first = runs[0]
     oof = [matched(run.oof, run.train_ids, first.train_ids, run.experiment) for run in runs]
     test = [matched(run.test, run.test_ids, first.test_ids, run.experiment) for run in runs]
-    return np.column_stack(oof), np.column_stack(test)
+    return np.stack(oof, axis=1), np.stack(test, axis=1)
 
 
 def matched(values: Float, ids: tuple[str, ...], wanted: tuple[str, ...], run: str) -> Float:
@@ -166,7 +193,8 @@ def nnls_weights(oof: Float, target: Float) -> Float:
     """Non-negative least squares of the target on the runs' predictions, scaled to sum 1.
 
     Breiman, "Stacked regressions", *Machine Learning* 24 (1996), §3. Scaling keeps a shift of the link scale, such as
-    prices in another currency, from changing the blend.
+    prices in another currency, from changing the blend, and probabilities that sum to 1 from doing otherwise. The
+    classes of a row are so many rows of one least-squares problem.
 
     Parameters
     ----------
@@ -182,7 +210,9 @@ def nnls_weights(oof: Float, target: Float) -> Float:
     """
     from sklearn.linear_model import LinearRegression
 
-    weights = np.asarray(LinearRegression(positive=True, fit_intercept=False).fit(oof, target).coef_, np.float64)
+    rows = np.moveaxis(oof, 1, -1).reshape(-1, oof.shape[1])  # [row × class, run]
+    fitted = LinearRegression(positive=True, fit_intercept=False).fit(rows, target.reshape(-1))
+    weights = np.asarray(fitted.coef_, np.float64)
     return weights / weights.sum() if weights.sum() > 0 else mean_weights(oof, target)
 
 
@@ -202,10 +232,10 @@ def greedy_weights(oof: Float, target: Float, n_steps: int = 100) -> Float:
         How many runs are drawn.
     """
     counts = np.zeros(oof.shape[1])
-    total = np.zeros(len(target))
+    total = np.zeros_like(target)
     best_loss, best_counts = np.inf, counts
     for step in range(1, n_steps + 1):
-        losses = np.square((total[:, None] + oof) / step - target[:, None]).mean(axis=0)  # [run]
+        losses = _losses((total[:, None] + oof) / step, target).mean(axis=0)  # [run]
         chosen = int(losses.argmin())
         counts[chosen] += 1
         total += oof[:, chosen]
@@ -257,9 +287,9 @@ def chosen_runs(oof: Float, target: Float) -> list[int]:
     """
     chosen: list[int] = []
     waiting = list(range(oof.shape[1]))
-    total, path = np.zeros(len(target)), []
+    total, path = np.zeros_like(target), []
     while waiting:
-        losses = np.square((total[:, None] + oof[:, waiting]) / (len(chosen) + 1) - target[:, None])  # [row, run]
+        losses = _losses((total[:, None] + oof[:, waiting]) / (len(chosen) + 1), target)  # [row, run]
         best = int(losses.mean(axis=0).argmin())
         path.append(losses[:, best])
         chosen.append(waiting.pop(best))
@@ -282,8 +312,14 @@ def best_of_families(oof: Float, target: Float, families: Sequence[Sequence[int]
     families
         The places of each family's runs.
     """
-    losses = np.square(oof - target[:, None])
+    losses = _losses(oof, target)
     return [family[_simplest(losses[:, list(family)])] for family in families]
+
+
+def _losses(predictions: Float, target: Float) -> Float:
+    """Squared differences of each row and run, [n_rows, n_runs], summed over the classes."""
+    squares = np.square(predictions - target[:, None])
+    return squares if squares.ndim == 2 else squares.sum(axis=2)
 
 
 def _simplest(losses: Float) -> int:

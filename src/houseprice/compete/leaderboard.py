@@ -91,7 +91,8 @@ class Evidence:
     ids
         Of the training rows.
     target, oof
-        float64 [n_train]: the truth, and the out-of-fold prediction (cross-fitted for ensembles and entries).
+        float64 [n_train]: the truth, and the out-of-fold prediction (cross-fitted for ensembles and entries). Classes
+        are codes, predictions their probabilities: of the second of two, or [n_train, n_classes].
     fold_of_row
         int64 [n_repeats, n_train], numbered as `Row.fold_scores`; for ensembles and entries the first repeat alone.
     """
@@ -189,12 +190,14 @@ def evidence_of(path: Path, row: Row) -> Evidence | None:
     ids, n_repeats = tuple(json.loads(found[0])), found[3]
     target, oof = (np.frombuffer(found[position], "<f8").astype(np.float64) for position in (1, 2))
     fold_of_row = np.frombuffer(found[4], "<i8").astype(np.int64)
-    if not len(ids) == len(target) == len(oof) == len(fold_of_row) / n_repeats:
+    if not (len(ids) == len(target) == len(fold_of_row) / n_repeats and len(oof) and len(oof) % len(ids) == 0):
         raise StorageError(
             f"{path}: the evidence of {row.key} does not fit together: {len(ids)} ids, {len(target)} targets, "
             f"{len(oof)} predictions, {len(fold_of_row)} folds in {n_repeats} repeats. Move the file away, and "
             "`houseprice evaluate` and `ensemble` fill a new one."
         )
+    if len(oof) > len(ids):
+        oof = oof.reshape(len(ids), -1)
     return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1))
 
 

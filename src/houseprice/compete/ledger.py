@@ -50,7 +50,7 @@ class Recommendation:
     expected
         The expected final score of each.
     finals
-        The two with the least.
+        The two with the best.
     intercept, slope
         The line of the public score on the out-of-fold score.
     """
@@ -70,8 +70,12 @@ class Recommendation:
         )
 
 
-def record_board_score(path: Path, entry: Row, public: float, private: float | None = None) -> None:
+def record_board_score(
+    path: Path, entry: Row, public: float, private: float | None = None, may_be_negative: bool = False
+) -> None:
     """Store what the competition said of an entry; what it said earlier is replaced, a private score is kept.
+
+    Scores of which greater is better (R², agreement beyond chance) ``may_be_negative``; others are errors.
 
     Raises
     ------
@@ -85,8 +89,9 @@ def record_board_score(path: Path, entry: Row, public: float, private: float | N
     if entry.source == "sample":
         raise LeaderboardError(f"{entry.key}: is an entry of the built-in sample, which no competition has scored")
     for what, score in (("public", public), ("private", private)):
-        if score is not None and not (math.isfinite(score) and score >= 0):
-            raise LeaderboardError(f"{entry.key}: a {what} score of {score} is none; it is a finite number ≥ 0")
+        if score is not None and not (math.isfinite(score) and (score >= 0 or may_be_negative)):
+            least = "" if may_be_negative else " ≥ 0"
+            raise LeaderboardError(f"{entry.key}: a {what} score of {score} is none; it is a finite number{least}")
     recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     with transaction(path, write=True) as database:
         database.execute(
@@ -110,24 +115,28 @@ def board_scores(path: Path) -> list[BoardScore]:
     return [BoardScore(entry_of[name, fingerprint], *values) for name, fingerprint, *values in found]
 
 
-def recommend_finals(path: Path, n_test: int) -> Recommendation | None:
+def recommend_finals(path: Path, n_test: int, greater_is_better: bool = False) -> Recommendation | None:
     """Choose the two final entries of a leaderboard, among those trained on the rows of the one recorded last.
 
     Parameters
     ----------
     n_test
         Rows of the test file, `PUBLIC_SHARE` of which the public score is taken to be of.
+    greater_is_better
+        Of the metric.
     """
     scores = board_scores(path)
     evidence = evidence_of(path, scores[-1].entry) if scores else None
     if evidence is None:
         return None
     alike = [score for score in scores if score.truth == scores[-1].truth]
-    return recommend(alike, len(evidence.ids), round(n_test * PUBLIC_SHARE))
+    return recommend(alike, len(evidence.ids), round(n_test * PUBLIC_SHARE), greater_is_better)
 
 
-def recommend(scores: Sequence[BoardScore], n_train: int, n_public: int) -> Recommendation | None:
-    """Choose the two entries with the least expected final score; None for fewer than `ENTRIES_NEEDED`.
+def recommend(
+    scores: Sequence[BoardScore], n_train: int, n_public: int, greater_is_better: bool = False
+) -> Recommendation | None:
+    """Choose the two entries with the best expected final score; None for fewer than `ENTRIES_NEEDED`.
 
     An entry's score has been measured twice: over ``n_train`` rows out of fold, x, and over ``n_public`` rows of the
     test file, p. Both scatter about what the final rows will say, with a variance inversely proportional to their rows;
@@ -150,6 +159,8 @@ def recommend(scores: Sequence[BoardScore], n_train: int, n_public: int) -> Reco
         Rows of the training file.
     n_public
         Rows of the test file that the public score is of.
+    greater_is_better
+        Of the metric; otherwise the least expected score is the best.
     """
     if len(scores) < ENTRIES_NEEDED:
         return None
@@ -166,6 +177,6 @@ def recommend(scores: Sequence[BoardScore], n_train: int, n_public: int) -> Reco
         for a, b in zip(oof, public, strict=True)
     )
     distinct = {(oof[number], public[number]): number for number in reversed(range(len(scores)))}
-    first, *others = sorted(distinct.values(), key=expected.__getitem__)
+    first, *others = sorted(distinct.values(), key=expected.__getitem__, reverse=greater_is_better)
     finals = tuple(scores[number].entry for number in (first, *others[:1]))
     return Recommendation(tuple(scores), expected, finals, intercept, slope)

@@ -43,9 +43,12 @@ def stack(
     predictions, by members that have seen the fold, it would. For the test rows the estimator is fitted on the
     out-of-fold predictions of all rows and applied to the runs' test predictions.
 
-    The estimator works on the link scale, where the target gets mean 0 and standard deviation 1 over the rows it is
-    fitted on. Predictions are carried to that same scale, so that coefficients are the runs' weights; feature columns
-    are as their preprocessor leaves them, fitted on the same rows as the estimator.
+    Of classes the estimator is a classifier, which sees the runs' probabilities as they are, those of each class of
+    more than two; that it is linear in weights can then be said of two classes alone, on the scale of logits.
+
+    Of numbers the estimator works on the link scale, where the target gets mean 0 and standard deviation 1 over the
+    rows it is fitted on. Predictions are carried to that same scale, so that coefficients are the runs' weights;
+    feature columns are as their preprocessor leaves them, fitted on the same rows as the estimator.
 
     Parameters
     ----------
@@ -84,7 +87,8 @@ def stack(
     matrices = features_without(tables, feature_recipe, without, ingest) if recipe.original_columns else None
 
     def data_of(scale: FittedScale, predictions: Float) -> FoldData:
-        X, X_test = (((link - scale.centre) / scale.spread).astype(np.float32) for link in (predictions, test))
+        flat = (link.reshape(len(link), -1) for link in (predictions, test))  # of classes [row, run × class]
+        X, X_test = (((link - scale.centre) / scale.spread).astype(np.float32) for link in flat)
         if matrices is not None:
             matrix = matrices.of_fold(scale.fold)
             X, X_test = np.hstack([X, matrix.X]), np.hstack([X_test, matrix.X_test])
@@ -104,13 +108,13 @@ def stack(
         )
     except TrainingError as error:
         raise TrainingError(f"ensemble {name!r}: {error}") from error
-    crossfitted = np.empty_like(first.target)
+    crossfitted = np.empty_like(first.oof)
     for scale, member in zip(scales, members, strict=False):
         link = scale.mean_link([member.predictions], level, metric, name, "train.csv")
         crossfitted[scale.valid_rows] = link[scale.valid_rows]
     known = scales[-1].mean_link([final.predictions], level, metric, name, "train.csv")
     predicted = scales[-1].mean_link([final.test_predictions], level, metric, name, "test.csv")
     weights = np.full(len(runs), np.nan)
-    if final.weights:
+    if final.weights and first.oof.ndim == 1:
         weights[:] = final.weights["layers.0.weight"][0, : len(runs)]
     return scored(runs, weights, crossfitted, predicted, known, oof.mean(axis=1), metric)

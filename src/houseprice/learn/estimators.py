@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from houseprice.learn.training import train_members
 from houseprice.recipes import Linear, Ridge, Sklearn
 
 AnyRecipe = Linear | Ridge | Sklearn
+Recipe = TypeVar("Recipe", bound=AnyRecipe)
 Float = NDArray[np.float64]
 Finished = MutableMapping[tuple[int, int], FittedMember]
 
@@ -100,7 +101,7 @@ def seeds_of(recipe: AnyRecipe) -> range:
     return range(recipe.seeds if is_random else 1)
 
 
-def of_classes(recipe: AnyRecipe, n_classes: int) -> AnyRecipe:
+def of_classes(recipe: Recipe, n_classes: int) -> Recipe:
     """The recipe for a target of so many classes, which networks must know; of numbers (0) it stays as it is."""
     return recipe.model_copy(update={"classes": n_classes}) if n_classes and isinstance(recipe, Linear) else recipe
 
