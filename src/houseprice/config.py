@@ -111,6 +111,27 @@ class Group(Table):
         return f"{column} - " * self.deviation + f"{self.statistic}({column}) by {self.by}"
 
 
+class Extract(Table):
+    """A new text column: what the one group of a regular expression finds in another (`houseprice.data.patterns`)."""
+
+    column: str
+    pattern: Annotated[str, Field(max_length=200)]
+
+    @field_validator("pattern")
+    @classmethod
+    def _ends_in_time(cls, pattern: str) -> str:
+        """Repeated groups may try exponentially many ways to match one cell."""
+        try:
+            groups = re.compile(pattern).groups
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(f"{groups} groups in brackets; write one, around what is wanted: ', (\\w+)\\.'")
+        if re.search(r"\)[*+{]", re.sub(r"\\.", "", pattern)):
+            raise ValueError("a group that is repeated may take forever; repeat a single character or class")
+        return pattern
+
+
 class Features(Table):
     """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
 
@@ -120,6 +141,8 @@ class Features(Table):
     category: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     ordinal: tuple[Ordinal, ...] = ()
+    extract: dict[str, Extract] = {}
+    """New text columns, found in others by regular expressions, before ``derived`` ones, which may use them."""
     derived: dict[str, str] = {}
     """New columns as expressions over others (`houseprice.data.expressions`)."""
     groups: tuple[Group, ...] = ()

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from houseprice.competition import competition_from_json
-from houseprice.config import Competition, Features, Group, Ordinal
+from houseprice.config import Competition, Extract, Features, Group, Ordinal
 from houseprice.data.expressions import columns_named
 from houseprice.errors import ConfigError, nearest
 from houseprice.recipes import Sklearn
@@ -138,8 +138,9 @@ def _cuts(
     if not deep or len(value) < 2:
         return
     if isinstance(value, dict):
-        for name, expression in value.items():
-            yield f"{key}.{name}", expression, {**table, key: _without(table[key], name)}
+        for name, item in value.items():
+            left_out = f"{item.column}: {item.pattern}" if isinstance(item, Extract) else item
+            yield f"{key}.{name}", left_out, {**table, key: _without(table[key], name)}
         return
     for number, item in enumerate(value):
         is_name = isinstance(item, str)
@@ -161,7 +162,7 @@ def _settle(recipe: Features, changed: dict[str, Any]) -> list[str]:
     numbers = {*recipe.number, *(column for ordinal in recipe.ordinal for column in ordinal.columns)}
     numbers -= {*changed.get("number", ()), *(c for each in changed.get("ordinal", ()) for c in each["columns"])}
     derived = dict(changed.get("derived", {}))
-    absent = recipe.derived.keys() - derived.keys()
+    absent = (recipe.derived.keys() - derived.keys()) | (recipe.extract.keys() - changed.get("extract", {}).keys())
     n_derived = len(derived)
     while fallen := {name for name, text in derived.items() if columns_named(text) & (absent | numbers)}:
         absent |= fallen

@@ -20,6 +20,7 @@ from houseprice.data.encodings import (
 )
 from houseprice.data.expressions import derive
 from houseprice.data.folds import left_out
+from houseprice.data.patterns import extract
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
 
@@ -139,7 +140,7 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
     for group in recipe.ordinal:
         for column in group.columns:
             frame[column] = _as_code(frame[column], group.order, name)
-    frame = derive(frame, recipe.derived)
+    frame = derive(extract(frame, recipe.extract), recipe.derived)
     for column in recipe.category:
         frame[column] = _as_text(frame[column])
     return frame.drop(columns=list(recipe.drop))
