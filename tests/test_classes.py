@@ -13,7 +13,7 @@ from houseprice.compete.ensemble import blend
 from houseprice.compete.stacking import stack
 from houseprice.config import Ensemble, Features, Folds, Ingest
 from houseprice.data.features import FeatureSet, build_features
-from houseprice.data.folds import make_folds
+from houseprice.data.folds import Split, make_folds
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError
 from houseprice.learn.crossval import Run, cross_validate
@@ -48,7 +48,7 @@ def competition(n_classes: int, rare: bool = False) -> tuple[Tables, FeatureSet,
 
 def validate(recipe: AnyRecipe, n_classes: int, metric: str, rare: bool = False) -> Run:
     tables, features, fold_of_row = competition(n_classes, rare)
-    return cross_validate("exp", recipe, tables, features, fold_of_row, METRICS[metric])
+    return cross_validate("exp", recipe, tables, features, Split.of(fold_of_row), METRICS[metric])
 
 
 def mlp(n_classes: int, **settings: Any) -> MLP:
@@ -104,19 +104,19 @@ def test_where_one_class_is_left_it_is_predicted() -> None:
     tables.target[:] = 0.0
     tables.target.iloc[:3] = 1.0
     fold_of_row = (np.arange(N_TRAIN) >= 3).astype(np.int64)[None]
-    run = cross_validate("exp", LOGISTIC, tables, features, fold_of_row, METRICS["log_loss"])
+    run = cross_validate("exp", LOGISTIC, tables, features, Split.of(fold_of_row), METRICS["log_loss"])
     np.testing.assert_array_equal(run.oof[:3], 0.0)
 
 
 def test_a_fold_is_decided_by_what_the_others_say() -> None:
     accuracy = METRICS["accuracy"]
     tables, features, fold_of_row = competition(2)
-    run = cross_validate("exp", LOGISTIC, tables, features, fold_of_row, accuracy)
+    run = cross_validate("exp", LOGISTIC, tables, features, Split.of(fold_of_row), accuracy)
     assert run.threshold == accuracy.threshold(run.target, run.oof)
     decided = accuracy.decided(run.target, run.oof, fold_of_row[0])
     assert run.score == accuracy.score(run.target, decided)
     assert set(decided) == {0.0, 1.0}
-    once = cross_validate("exp", LOGISTIC, tables, features, fold_of_row[:1], accuracy)
+    once = cross_validate("exp", LOGISTIC, tables, features, Split.of(fold_of_row[:1]), accuracy)
     sizes = [np.mean(fold_of_row[0] == fold) for fold in range(3)]
     assert once.fold_scores @ sizes == pytest.approx(once.score)
 
@@ -139,15 +139,17 @@ def test_learning_curves_go_down_where_the_metric_goes_up() -> None:
 def test_what_a_model_needs_is_above_zero_where_greater_is_better(kind: str, metric: str) -> None:
     tables, features, fold_of_row = competition(2)
     recipe = RECIPES[kind](2)
-    run = cross_validate("exp", recipe, tables, features, fold_of_row, METRICS[metric])
-    found = permutation_importance(recipe, run, tables, features, Features(), Ingest(), METRICS[metric])
+    run = cross_validate("exp", recipe, tables, features, Split.of(fold_of_row), METRICS[metric])
+    found = permutation_importance(
+        recipe, run, tables, features, Features(), Ingest(), Split.of(fold_of_row), METRICS[metric]
+    )
     assert found.ranking()[0]["column"] in ("a", "b")
     assert found.ranking()[0]["increase"] > 0.05
     more = validate(RECIPES[kind](4), 4, "log_loss")
     tables, features, _ = competition(4)
     assert np.isfinite(
         permutation_importance(
-            RECIPES[kind](4), more, tables, features, Features(), Ingest(), METRICS["log_loss"]
+            RECIPES[kind](4), more, tables, features, Features(), Ingest(), Split.of(fold_of_row), METRICS["log_loss"]
         ).by_fold
     ).all()
 
@@ -160,7 +162,7 @@ def prices(metric: Metric, **settings: Any) -> Run:
     tables, features, fold_of_row = competition(4)
     price = np.exp(3 + tables.train["a"] + 0.3 * np.random.default_rng(2).standard_normal(N_TRAIN))
     tables = Tables(tables.train, tables.test, price.rename("Price"), tables.sample_ids, ())
-    return cross_validate("exp", Ridge(kind="ridge", **settings), tables, features, fold_of_row, metric)
+    return cross_validate("exp", Ridge(kind="ridge", **settings), tables, features, Split.of(fold_of_row), metric)
 
 
 @pytest.mark.parametrize("kind", ["log", "log1p", "box_cox", "yeo_johnson", "quantile"])
@@ -208,7 +210,8 @@ def three_runs(n_classes: int, metric: str) -> list[Run]:
     recipes: dict[str, AnyRecipe] = {"mlp": mlp(n_classes), "logistic": LOGISTIC, "tree": tree}
     tables, features, fold_of_row = competition(n_classes)
     return [
-        cross_validate(name, recipe, tables, features, fold_of_row, METRICS[metric]) for name, recipe in recipes.items()
+        cross_validate(name, recipe, tables, features, Split.of(fold_of_row), METRICS[metric])
+        for name, recipe in recipes.items()
     ]
 
 

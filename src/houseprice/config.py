@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from houseprice.errors import ConfigError, listing, nearest
-from houseprice.recipes import AnyExperiment, Linear, Ridge, Sklearn
-from houseprice.schema import Count, ImportPath, Params, Positive, Share, Table
+from houseprice.recipes import AnyExperiment, Sklearn, unfit
+from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Share, Table, with_default
 from houseprice.tasks import METRICS_OF, Reads, Task, is_import_path
 
 if TYPE_CHECKING:
@@ -69,15 +69,44 @@ class Ingest(Table):
 class Folds(Table):
     """``[folds.NAME]``: which rows are validated together (`houseprice.data.folds`)."""
 
-    scheme: Literal["shuffled", "contiguous"] = "shuffled"
+    scheme: Literal[
+        "shuffled", "contiguous", "stratified", "grouped", "stratified_grouped", "expanding", "rolling", "given"
+    ] = "shuffled"
+    """``stratified``: each fold has its share of every class, or of low and high targets. ``grouped``: rows of one
+    group are validated together. ``expanding``, ``rolling``: in the order of time, each block of rows by members that
+    were fitted on what came before it. ``given``: by a column of the training file."""
     k: Annotated[int, Field(ge=2)] = 10
+    """How many; of ``given`` the column decides."""
     repeats: Count = 1
     seed: Annotated[int, Field(ge=0)] = 0
+    by: str | None = None
+    """The column of groups, of times (numbers or dates), or of given folds. It may stand in the training file alone."""
+    bins: Annotated[int, Field(ge=2)] = 10
+    """Of ``stratified``: targets with more distinct values than this are cut into so many equal parts."""
+    gap: NonNegative = 0.0
+    """Of ``expanding`` and ``rolling``: rows less than this before a block are not fitted on; with dates in days."""
+    window: Count = 1
+    """Of ``rolling``: on how many blocks before it a block's members are fitted."""
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether members are fitted on the past of what they validate."""
+        return self.scheme in ("expanding", "rolling")
 
     @model_validator(mode="after")
-    def _contiguous_once(self) -> "Folds":
-        if self.scheme == "contiguous" and self.repeats > 1:
-            raise ValueError("repeats: contiguous folds are the same every time; use repeats = 1")
+    def _keys_fit_the_scheme(self) -> "Folds":
+        columns = {
+            "grouped": "groups", "stratified_grouped": "groups", "expanding": "times", "rolling": "times",
+            "given": "given folds",
+        }  # fmt: skip
+        if self.scheme in columns and self.by is None:
+            raise ValueError(f"by: {self.scheme} folds need the column of their {columns[self.scheme]}")
+        schemes = {"by": tuple(columns), "gap": ("expanding", "rolling"), "window": ("rolling",)}
+        for key, fitting in schemes.items():
+            if getattr(self, key) != type(self).model_fields[key].default and self.scheme not in fitting:
+                raise ValueError(f"{key}: of no use to {self.scheme} folds, only to {' and '.join(fitting)}")
+        if self.repeats > 1 and (self.is_in_time or self.scheme in ("contiguous", "given")):
+            raise ValueError(f"repeats: {self.scheme} folds are the same every time; use repeats = 1")
         return self
 
 
@@ -285,8 +314,8 @@ class Competition(Table):
         second_level = "sklearn.linear_model.LogisticRegression"
         return {
             **document,
-            "experiments": _with_default(document.get("experiments"), "kind", ("linear", "mlp"), "loss", loss),
-            "ensembles": _with_default(document.get("ensembles", {}), "method", ("stack",), "estimator", second_level),
+            "experiments": with_default(document.get("experiments"), "kind", ("linear", "mlp"), "loss", loss),
+            "ensembles": with_default(document.get("ensembles", {}), "method", ("stack",), "estimator", second_level),
         }
 
     @field_validator("folds", "features", "experiments", "ensembles")
@@ -304,7 +333,7 @@ class Competition(Table):
         for name, experiment in self.experiments.items():
             _known(experiment.features, self.features, f"experiments.{name}.features")
             _known(experiment.folds, self.folds, f"experiments.{name}.folds")
-            if complaint := _unfit(experiment, self.task):
+            if complaint := unfit(experiment, self.task):
                 raise ValueError(f"experiments.{name}.{complaint}")
         for name, ensemble in self.ensembles.items():
             if name in self.experiments:
@@ -314,8 +343,14 @@ class Competition(Table):
             folds = {run: self.experiments[run].folds for run in ensemble.runs}
             if len(set(folds.values())) > 1:
                 raise ValueError(f"ensembles.{name}.runs: all must share their folds, these don't: {folds}")
-            if ensemble.method == "stack" and self.folds[folds[ensemble.runs[0]]].k < 3:
+            shared = self.folds[folds[ensemble.runs[0]]]
+            if ensemble.method == "stack" and shared.k < 3:
                 raise ValueError(f"ensembles.{name}.method: a stack leaves out two folds at a time; it needs k ≥ 3")
+            if ensemble.method == "stack" and (shared.is_in_time or shared.scheme == "given"):
+                raise ValueError(
+                    f"ensembles.{name}.method: a stack needs folds that validate every row, which {shared.scheme} "
+                    "folds may not; use another method"
+                )
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
         return self
 
@@ -397,32 +432,3 @@ class Competition(Table):
 def _known(name: str, tables: Mapping[str, Any], where: str) -> None:
     if name not in tables:
         raise ValueError(f"{where}: unknown name {name!r}; {nearest(name, list(tables))}")
-
-
-def _with_default(tables: Any, key: str, values: tuple[str, ...], name: str, default: str) -> Any:
-    """Tables of which those that have one of some values under a key get a default under another name."""
-    if not isinstance(tables, dict):
-        return tables
-    return {
-        title: {name: default, **table} if isinstance(table, dict) and table.get(key) in values else table
-        for title, table in tables.items()
-    }
-
-
-def _unfit(experiment: AnyExperiment, task: Task) -> str | None:
-    """Which key of an experiment does not fit the task, and the way out; None if all do."""
-    loss = experiment.loss if isinstance(experiment, Linear) else None
-    if task == "regression":
-        return f"loss: {loss} is of classes; task {task} has numbers" if loss and "cross_entropy" in loss else None
-    if isinstance(experiment, Ridge):
-        return (
-            f'kind: ridge predicts numbers, and task {task} has classes; use kind = "linear" with weight_decay, or '
-            'kind = "sklearn" with estimator = "sklearn.linear_model.LogisticRegression"'
-        )
-    fitting = ("cross_entropy", "binary_cross_entropy")[: 2 if task == "binary" else 1]
-    if loss is not None and loss not in fitting:
-        return f"loss: {loss} does not fit task {task}; use {' or '.join(fitting)}"
-    for key in ("target_scale", "floor", "target_transform"):
-        if getattr(experiment, key) != type(experiment).model_fields[key].default:
-            return f"{key}: of numbers, and task {task} has classes; take it out"
-    return None

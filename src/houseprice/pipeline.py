@@ -9,7 +9,6 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
 from houseprice.errors import ConfigError, SubmissionError
-from houseprice.files import sha256_of
 from houseprice.manifest import describe
-from houseprice.plan import Plan, Workspace, ensemble_recipe
+from houseprice.plan import Plan, Workspace, ensemble_recipe, recorded_files
 from houseprice.recipes import Linear
 from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
     from houseprice.data.features import FeatureSet
+    from houseprice.data.folds import Split
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
@@ -43,22 +42,11 @@ def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
 
 def make_plan(workspace: Workspace) -> Plan:
     """The stages as they stand now; raw files that are absent, or not those of the record, are ingested first."""
-    recorded = _recorded(workspace.raw)
+    recorded = recorded_files(workspace.raw)
     if recorded is None:
         provenance = ingest(workspace)
         recorded = provenance.hashes, provenance.source
     return Plan(workspace, *recorded)
-
-
-def _recorded(raw: Path) -> tuple[dict[str, str], str] | None:
-    """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
-    try:
-        record = json.loads((raw / "provenance.json").read_text(encoding="utf-8"))
-        hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
-        agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
-        return (hashes, str(record["source"])) if agrees else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def tables(plan: Plan) -> "Tables":
@@ -92,17 +80,29 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
 
 def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet":
     """The same, neither looked up nor stored."""
-    from houseprice.data.features import build_features
-    from houseprice.data.folds import make_folds
+    from houseprice.data.features import features_without
 
     competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    without = make_split(plan, experiment, frames).left_out
     try:
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+        return features_without(frames, competition.features[recipe.features], without, competition.ingest)
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
+
+
+def make_split(plan: Plan, experiment: str, frames: "Tables") -> "Split":
+    """Which training rows an experiment's folds validate, and which they are fitted on."""
+    from houseprice.data.folds import make_split
+
+    competition = plan.workspace.competition
+    name = competition.experiments[experiment].folds
+    folds = competition.folds[name]
+    try:
+        return make_split(folds, frames.target, None if folds.by is None else frames.by[folds.by])
+    except ConfigError as error:
+        raise ConfigError(f"{plan.workspace.folder / 'competition.toml'}: folds.{name}: {error}") from error
 
 
 def train(plan: Plan, experiment: str) -> "Run":
@@ -142,20 +142,24 @@ def train(plan: Plan, experiment: str) -> "Run":
 
 def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
     """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
-    from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
     from houseprice.learn.estimators import reads_decisions
 
     competition = plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    split = make_split(plan, experiment, frames)
+    if n_first := int((~split.is_validated).sum()):
+        plan.workspace.listener.say(
+            f"folds.{recipe.folds}: no fold validates {n_first} of {len(frames.train)} training rows; scores are of "
+            "the others"
+        )
     if frames.classes and reads_decisions(recipe):
         plan.workspace.listener.say(
             f"{stage.slot}: has no probabilities; its decision function is turned into some by a "
             + ("sigmoid" if len(frames.classes) == 2 else "softmax")
         )
     with _fitting(plan, stage) as options:
-        return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
+        return cross_validate(experiment, recipe, frames, matrices, split, metric, **options)
 
 
 @contextmanager
@@ -214,6 +218,7 @@ def importance(plan: Plan, experiment: str) -> "Importance":
                 matrices,
                 competition.features[recipe.features],
                 competition.ingest,
+                make_split(plan, experiment, frames),
                 competition.scoring,
                 threads=competition.threads,
                 on_progress=on_progress,
@@ -420,7 +425,7 @@ def explain(workspace: Workspace, entry: str) -> list[dict[str, Any]]:
     list of dict
         ``stage``, ``runs`` (bool) and ``reasons``, a list of ``what: old → new``.
     """
-    recorded = _recorded(workspace.raw)
+    recorded = recorded_files(workspace.raw)
     if recorded is None:
         reason = (
             "no raw files, or not those that provenance.json records; the stages behind it are known once it has run"

@@ -1,6 +1,7 @@
 """A competition in its folder, and the plan of its stages: what each depends on, before anything is computed."""
 
 import csv
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +13,7 @@ from houseprice.artifacts import ArtifactStore, Stage
 from houseprice.competition import load_competition
 from houseprice.config import NAME, Competition, Ensemble
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
+from houseprice.files import sha256_of
 from houseprice.recipes import Linear, Sklearn
 
 
@@ -189,6 +191,7 @@ class Plan:
             "target": competition.target,
             **competition.scoring_keys,
             "ingest": rules,
+            "by": sorted({folds.by for folds in competition.folds.values() if folds.by}),
         }
         if competition.task != "regression":
             config |= {"positive": competition.positive, "k": max(folds.k for folds in competition.folds.values())}
@@ -290,3 +293,14 @@ def ensemble_recipe(competition: Competition, entry: str) -> Ensemble:
         If the competition file has neither by this name.
     """
     return competition.ensembles.get(entry) or Ensemble(runs=(competition.experiment_name(entry),), method="mean")
+
+
+def recorded_files(raw: Path) -> tuple[dict[str, str], str] | None:
+    """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
+    try:
+        record = json.loads((raw / "provenance.json").read_text(encoding="utf-8"))
+        hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
+        agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
+        return (hashes, str(record["source"])) if agrees else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Rate, Table
+from houseprice.tasks import Task
 
 
 class Experiment(Table):
@@ -198,3 +199,22 @@ class Sklearn(Experiment):
 
 
 AnyExperiment = Annotated[Linear | MLP | Ridge | Sklearn, Field(discriminator="kind")]
+
+
+def unfit(experiment: AnyExperiment, task: Task) -> str | None:
+    """Which key of an experiment does not fit the task, and the way out; None if all do."""
+    loss = experiment.loss if isinstance(experiment, Linear) else None
+    if task == "regression":
+        return f"loss: {loss} is of classes; task {task} has numbers" if loss and "cross_entropy" in loss else None
+    if isinstance(experiment, Ridge):
+        return (
+            f'kind: ridge predicts numbers, and task {task} has classes; use kind = "linear" with weight_decay, or '
+            'kind = "sklearn" with estimator = "sklearn.linear_model.LogisticRegression"'
+        )
+    fitting = ("cross_entropy", "binary_cross_entropy")[: 2 if task == "binary" else 1]
+    if loss is not None and loss not in fitting:
+        return f"loss: {loss} does not fit task {task}; use {' or '.join(fitting)}"
+    for key in ("target_scale", "floor", "target_transform"):
+        if getattr(experiment, key) != type(experiment).model_fields[key].default:
+            return f"{key}: of numbers, and task {task} has classes; take it out"
+    return None

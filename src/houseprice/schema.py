@@ -40,3 +40,13 @@ class Table(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key {key!r}; {nearest(key, list(cls.model_fields))}")
         return table
+
+
+def with_default(tables: Any, key: str, values: tuple[str, ...], name: str, default: str) -> Any:
+    """Tables of which those that have one of some values under a key get a default under another name."""
+    if not isinstance(tables, dict):
+        return tables
+    return {
+        title: {name: default, **table} if isinstance(table, dict) and table.get(key) in values else table
+        for title, table in tables.items()
+    }

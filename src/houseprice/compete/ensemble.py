@@ -76,7 +76,8 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
 
     For every fold of the first repeat, runs are chosen and weights fitted on the other folds' out-of-fold predictions
     and applied to the fold's rows; the score is over all rows so predicted. It is that of the whole rule: nothing was
-    chosen or weighted by the rows that are scored.
+    chosen or weighted by the rows that are scored. Where folds are in the order of time, the rule is learnt on earlier
+    ones alone, and runs have equal weights in the first.
 
     Parameters
     ----------
@@ -100,7 +101,9 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
     crossfitted = np.empty_like(truth)
     for fold in np.unique(fold_of_row):
         inside = fold_of_row == fold
-        crossfitted[inside] = _weighted(oof[inside], fit(oof[~inside], truth[~inside]))
+        others = fold_of_row < fold if runs[0].in_time else ~inside
+        of_fold = fit(oof[others], truth[others]) if others.any() else mean_weights(oof, truth)
+        crossfitted[inside] = _weighted(oof[inside], of_fold)
     naive = _weighted(oof, weights)
     return scored(runs, weights, crossfitted, _weighted(test, weights), naive, oof.mean(axis=1), metric)
 

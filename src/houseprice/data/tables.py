@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,8 @@ class Tables:
         What the codes mean, in the file's own text; empty for numbers.
     sample_columns
         What the sample submission has beside the id, in its order: the target, or every class. Empty: the target.
+    by
+        The columns that folds are made by, as the text of the training file with gaps; indexed like ``train``.
     """
 
     train: pd.DataFrame
@@ -42,6 +44,7 @@ class Tables:
     notices: tuple[str, ...]
     classes: tuple[str, ...] = ()
     sample_columns: tuple[str, ...] = ()
+    by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
@@ -74,6 +77,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         )
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
+    by = _fold_columns(train, test, competition)
     test = _same_columns(train, test, competition, notices)
     for column in train.columns:
         train[column], test[column] = _same_type(train[column], test[column])
@@ -85,7 +89,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     sample = _read_csv(files[SAMPLE], SAMPLE, competition) if SAMPLE in files else None
     sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
     columns = _sample_columns(sample, classes, competition)
-    return Tables(train, test, target, sample_ids, tuple(notices), classes, columns)
+    return Tables(train, test, target, sample_ids, tuple(notices), classes, columns, by)
 
 
 def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
@@ -241,6 +245,22 @@ def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataF
     if unknown := [row for row in excluded if row not in train.index]:
         raise ConfigError(f"[ingest].exclude_ids: no such ids in train.csv: {listing(unknown)}. Take them out.")
     return train.drop(index=excluded)
+
+
+def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competition) -> pd.DataFrame:
+    """The columns that folds are made by; those that the test file lacks are no features, and leave ``train``."""
+    columns = {}
+    for name, folds in competition.folds.items():
+        if folds.by == competition.id:
+            columns[folds.by] = train.index.to_series()
+        elif folds.by is not None:
+            if folds.by not in train:
+                raise ConfigError(f"folds.{name}.by: no column {folds.by!r} in train.csv; {nearest(folds.by, train)}")
+            columns[folds.by] = train[folds.by]
+    for column in columns:
+        if column in train and column not in test:
+            del train[column]
+    return pd.DataFrame(columns, index=train.index)
 
 
 def _same_columns(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.data.features import FeatureSet
-from houseprice.data.folds import left_out
+from houseprice.data.folds import Split
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes, probabilities
@@ -30,13 +30,14 @@ class Run:
     experiment
         Its name.
     train_ids, test_ids
-        The ids of the rows, as text.
+        The ids of the rows, as text; of the training rows those that are validated, which is all of them unless folds
+        in time have nothing to fit before the first.
     fold_of_row
         int64 [n_repeats, n_train].
     target
         float64 [n_train], link scale, or classes as codes.
     oof
-        float64 [n_train]: for each training row the mean prediction of the members that did not see it.
+        float64 [n_train]: for each validated row the mean prediction of the members that did not see it.
     test
         float64 [n_test]: the mean prediction of all members.
     fold_scores
@@ -54,6 +55,8 @@ class Run:
         Where the metric reads one of two classes: the probability from which on test rows are given the second.
     classes
         What the codes mean, in the file's own text; empty for numbers.
+    in_time
+        Whether folds are in the order of time (`houseprice.data.folds.Split`).
     """
 
     experiment: str
@@ -71,6 +74,7 @@ class Run:
     members: tuple[FittedMember, ...]
     threshold: float | None = None
     classes: tuple[str, ...] = ()
+    in_time: bool = False
 
     @property
     def train_score(self) -> float:
@@ -83,7 +87,7 @@ def cross_validate(
     recipe: AnyRecipe,
     tables: Tables,
     features: FeatureSet,
-    fold_of_row: NDArray[np.int64],
+    split: Split,
     metric: Metric,
     *,
     device: str = "cpu",
@@ -99,8 +103,8 @@ def cross_validate(
     ----------
     name, recipe
         The experiment.
-    tables, features, fold_of_row
-        The competition's data; ``fold_of_row`` is int64 [n_repeats, n_train].
+    tables, features, split
+        The competition's data.
     metric
         Gives the link scale on which predictions are averaged.
     device, threads, memory, finished, checkpoints, on_progress
@@ -115,7 +119,7 @@ def cross_validate(
     """
     recipe = of_classes(recipe, len(tables.classes))
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
-    scales = fitted_scales(name, recipe, tables, target, left_out(fold_of_row))
+    scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
     matrices = [features.of_fold(scale.fold) for scale in scales]
     folds = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
 
@@ -147,7 +151,7 @@ def cross_validate(
     n_seeds = len(members) // len(folds)
     width = (len(tables.classes),) if len(tables.classes) > 2 else ()
     oof, test = np.zeros((len(target), *width)), np.zeros((len(tables.test), *width))
-    of_repeats = np.zeros((len(fold_of_row), *oof.shape))
+    of_repeats = np.zeros((len(split.fold_of_row), *oof.shape))
     means = []
     for data, scale, of_fold in zip(
         folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
@@ -159,15 +163,17 @@ def cross_validate(
                 ("test.csv", [member.test_predictions for member in of_fold]),
             )
         )
-        oof[data.valid_rows] += train_mean[data.valid_rows] / len(fold_of_row)
-        of_repeats[data.fold * len(fold_of_row) // len(folds), data.valid_rows] = train_mean[data.valid_rows]
+        oof[data.valid_rows] += train_mean[data.valid_rows] / len(split.fold_of_row)
+        of_repeats[data.fold * len(split.fold_of_row) // len(folds), data.valid_rows] = train_mean[data.valid_rows]
         test += test_mean / len(folds)
         means.append(train_mean)
-    fold_scores, train_scores = _scores_of_folds(folds, means, of_repeats, target, fold_of_row, metric)
+    fold_scores, train_scores = _scores_of_folds(folds, means, of_repeats, target, split, metric)
+    scored = split.is_validated
+    target, oof, fold_of_row = target[scored], oof[scored], split.fold_of_row[:, scored]
     decided = metric.decided(target, oof, fold_of_row[0])
     return Run(
         experiment=name,
-        train_ids=tuple(tables.train.index),
+        train_ids=tuple(tables.train.index[scored]),
         test_ids=tuple(tables.test.index),
         fold_of_row=fold_of_row,
         target=target,
@@ -181,6 +187,7 @@ def cross_validate(
         members=tuple(members),
         threshold=metric.threshold(target, oof),
         classes=tables.classes,
+        in_time=split.in_time,
     )
 
 
@@ -189,7 +196,7 @@ def _scores_of_folds(
     means: Sequence[Float],
     of_repeats: Float,
     target: Float,
-    fold_of_row: NDArray[np.int64],
+    split: Split,
     metric: Metric,
 ) -> tuple[Float, Float]:
     """The metric of each fold's validation rows, and of the rows it was fitted on, float64 [n_folds] each.
@@ -199,8 +206,9 @@ def _scores_of_folds(
     """
     thresholds: dict[int, float | None] = {}
     if metric.needs_threshold(of_repeats[0]):
-        for repeat, predictions in zip(fold_of_row, of_repeats, strict=True):
-            thresholds |= metric.thresholds(target, predictions, repeat)
+        scored = split.is_validated
+        for repeat, predictions in zip(split.fold_of_row[:, scored], of_repeats[:, scored], strict=True):
+            thresholds |= metric.thresholds(target[scored], predictions, repeat)
     fold_scores, train_scores = np.empty(len(folds)), np.empty(len(folds))
     for data, mean in zip(folds, means, strict=True):
         decided = decide(mean, thresholds.get(data.fold))
@@ -277,7 +285,12 @@ def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Flo
 
 
 def fitted_scales(
-    name: str, recipe: AnyRecipe, tables: Tables, target: Float, without: NDArray[np.bool_]
+    name: str,
+    recipe: AnyRecipe,
+    tables: Tables,
+    target: Float,
+    without: NDArray[np.bool_],
+    validated: NDArray[np.bool_] | None = None,
 ) -> list[FittedScale]:
     """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone.
 
@@ -288,7 +301,9 @@ def fitted_scales(
     target
         float64 [n_train], link scale.
     without
-        bool [n_folds, n_train]: the rows that each fold leaves out (`houseprice.data.folds.left_out`).
+        bool [n_folds, n_train]: the rows that each fold leaves out (`houseprice.data.folds.Split`).
+    validated
+        The same of the rows that it validates; by default all that it leaves out.
 
     Raises
     ------
@@ -301,7 +316,8 @@ def fitted_scales(
     scales = []
     n_classes = len(tables.classes)
     for fold, rows in enumerate(without):
-        fit_rows, valid_rows = np.flatnonzero(~rows & ~excluded), np.flatnonzero(rows)
+        fit_rows = np.flatnonzero(~rows & ~excluded)
+        valid_rows = np.flatnonzero(rows if validated is None else validated[fold])
         if len(fit_rows) == 0:
             raise ConfigError(
                 f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."
