@@ -113,7 +113,9 @@ class Features(Table):
     scope: Literal["fold", "all"] = "fold"
     """``fold``: fitted on the training rows of each fold. ``all``: on train and test together, as D2L does."""
     number: tuple[str, ...] = ()
+    """Columns that are numbers; roles that no key gives are guessed (`houseprice.data.roles.guess_roles`)."""
     category: tuple[str, ...] = ()
+    """Columns that are labels, numbers among them; ``True``/``False``, ``yes``/``no`` are two labels."""
     drop: tuple[str, ...] = ()
     ordinal: tuple[Ordinal, ...] = ()
     derived: dict[str, str] = {}
@@ -147,13 +149,17 @@ class Features(Table):
     @model_validator(mode="after")
     def _one_role_a_column(self) -> "Features":
         roles: dict[str, str] = {}
-        named = [(role, column) for role in ("number", "category", "drop") for column in getattr(self, role)]
-        named += [("ordinal", column) for group in self.ordinal for column in group.columns]
-        for role, column in named:
+        for role, column in self.roles:
             if column in roles:
                 raise ValueError(f"column {column!r} is named twice: under {roles[column]} and {role}")
             roles[column] = role
         return self
+
+    @property
+    def roles(self) -> list[tuple[str, str]]:
+        """Every role that the recipe gives, with its column; other columns' are guessed (`houseprice.data.roles`)."""
+        named = [(role, column) for role in ("number", "category", "drop") for column in getattr(self, role)]
+        return [*named, *(("ordinal", column) for group in self.ordinal for column in group.columns)]
 
 
 class Ensemble(Table):

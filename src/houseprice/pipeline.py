@@ -81,12 +81,16 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
     """The matrices that an experiment is trained on."""
 
     def summarize(found: "FeatureSet") -> dict[str, Any]:
-        return {"columns": found.n_columns}
+        return {"columns": found.n_columns, "notices": found.notices}
+
+    def compute(frames: "Tables") -> "FeatureSet":
+        found = build_features(plan, experiment, frames)
+        for notice in found.notices:
+            plan.workspace.listener.say(f"{stage.slot}: {notice}")
+        return found
 
     stage = plan.features(experiment)
-    found: FeatureSet = plan.workspace.store.cached(
-        stage, lambda frames: build_features(plan, experiment, frames), summarize, lambda: (tables(plan),)
-    )
+    found: FeatureSet = plan.workspace.store.cached(stage, compute, summarize, lambda: (tables(plan),))
     return found
 
 

@@ -1,0 +1,115 @@
+"""How single columns become columns of a matrix: fitted on training rows, then applied to any."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from houseprice.config import Features
+from houseprice.data.encodings import NormalScores, fit_edges, fit_normal_scores, piecewise_linear
+from houseprice.errors import DataError
+
+RARE = "(rare)"
+GAP = "nan"
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """How one number is transformed: log(1 + x) where skewed, or normal scores; gaps filled, standardised, drawn in.
+
+    With ``edges`` it is also encoded by the pieces of its range between them (`piecewise_linear`).
+    """
+
+    name: str
+    log1p: bool
+    fill: float
+    mean: float
+    std: float
+    clip: float | None
+    indicator: bool
+    edges: tuple[float, ...] = ()
+    normal_scores: NormalScores | None = None
+
+    def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names."""
+        numbers = values.to_numpy(np.float64)
+        gaps = np.isnan(numbers)
+        if self.log1p:
+            numbers = np.log1p(np.maximum(numbers, 0.0))
+        if self.normal_scores:
+            numbers = self.normal_scores.transform(numbers)
+        numbers = np.where(gaps, self.fill, numbers)
+        standardised = (numbers - self.mean) / self.std
+        if self.clip is not None:
+            standardised = standardised / np.sqrt(1 + np.square(standardised / self.clip))
+        output = [(self.name, standardised)]
+        if self.edges:
+            pieces = piecewise_linear(numbers, np.array(self.edges))
+            output += [(f"{self.name}[{piece}]", values) for piece, values in enumerate(pieces.T)]
+        if self.indicator:
+            output.append((f"{self.name}_missing", gaps * 1.0))
+        return output
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """How one category is encoded: an indicator for each label, for rare or unseen labels, and for gaps."""
+
+    name: str
+    labels: tuple[str, ...]
+    lumps_rare: bool
+    marks_gaps: bool
+
+    def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names. A label not seen in fitting is rare, or else all zeros."""
+        codes = pd.Index(self.labels, dtype="str").get_indexer(values)  # -1 for gaps and unseen labels
+        gaps = values.isna().to_numpy()
+        output = [(f"{self.name}_{label}", (codes == code) * 1.0) for code, label in enumerate(self.labels)]
+        if self.lumps_rare:
+            output.append((f"{self.name}_{RARE}", ((codes == -1) & ~gaps) * 1.0))
+        if self.marks_gaps:
+            output.append((f"{self.name}_{GAP}", gaps * 1.0))
+        return output
+
+
+def fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
+    known = values.dropna()
+    with np.errstate(over="ignore", invalid="ignore"):
+        least_skew = None if is_ordinal or recipe.normal_scores else recipe.log1p_skew
+        skewed = least_skew is not None and known.min() >= 0 and known.skew() > least_skew
+        if skewed:
+            known = np.log1p(known)
+        normal_scores = fit_normal_scores(known.to_numpy()) if recipe.normal_scores and len(known) else None
+        if normal_scores:
+            known = pd.Series(normal_scores.transform(known.to_numpy()))
+        mean, std = float(known.mean()), float(known.std())
+    if not len(known):
+        mean, std = 0.0, 1.0
+    elif known.min() == known.max():  # rounding may give a standard deviation of 1e-17 here
+        mean, std = float(known.iloc[0]), 1.0
+    if not np.isfinite([mean, std]).all():
+        raise DataError(f"features: numbers too large to standardise in column {values.name!r}. Rescale or drop it.")
+    pieces = recipe.pieces if recipe.pieces and known.nunique() > recipe.pieces else None
+    return NumberColumn(
+        name=str(values.name),
+        log1p=bool(skewed),
+        fill=float(known.median()) if recipe.impute == "median" and len(known) else mean,
+        mean=mean,
+        std=std,
+        clip=recipe.clip,
+        indicator=recipe.missing_indicators and len(known) < len(values),
+        edges=tuple(fit_edges(known.to_numpy(), pieces).tolist()) if pieces else (),
+        normal_scores=normal_scores,
+    )
+
+
+def fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
+    counts = values.value_counts()
+    labels = sorted(str(label) for label in counts.index[counts >= recipe.rare])
+    return CategoryColumn(
+        name=str(values.name),
+        labels=tuple(labels),
+        lumps_rare=recipe.rare > 0,
+        marks_gaps=recipe.dummy_na or values.isna().any(),
+    )
