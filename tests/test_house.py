@@ -17,7 +17,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"recipes"},
     {"config"},
     {"competition"},
-    {"data.expressions", "data.encodings", "data.sample", "data.tables", "data.folds"},
+    {"data.expressions", "data.encodings", "data.dates", "data.sample", "data.tables", "data.folds"},
     {"data.ingest", "data.roles", "data.columns"},
     {"data.features"},
     {"learn.functions"},

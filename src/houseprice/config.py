@@ -107,6 +107,9 @@ class Group(Table):
         return f"{column} - " * self.deviation + f"{self.statistic}({column}) by {self.by}"
 
 
+_ROLES = ("number", "category", "drop", "date")
+
+
 class Features(Table):
     """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
 
@@ -117,6 +120,12 @@ class Features(Table):
     category: tuple[str, ...] = ()
     """Columns that are labels, numbers among them; ``True``/``False``, ``yes``/``no`` are two labels."""
     drop: tuple[str, ...] = ()
+    date: tuple[str, ...] = ()
+    """Columns that are dates; they become year, month, day of the week and of the year, and hour."""
+    date_formats: dict[str, str] = {}
+    """The form of dates that can be read in two ways, or that is not recognised, as in ``strptime``: ``%d/%m/%Y``."""
+    date_differences: tuple[tuple[str, str], ...] | None = None
+    """Pairs of date columns whose differences in days are features; by default all pairs."""
     ordinal: tuple[Ordinal, ...] = ()
     derived: dict[str, str] = {}
     """New columns as expressions over others (`houseprice.data.expressions`)."""
@@ -155,10 +164,17 @@ class Features(Table):
             roles[column] = role
         return self
 
+    @model_validator(mode="after")
+    def _formats_are_of_dates(self) -> "Features":
+        for column in self.date_formats:
+            if column not in self.date:
+                raise ValueError(f"date_formats: column {column!r} is not named under date; name it there")
+        return self
+
     @property
     def roles(self) -> list[tuple[str, str]]:
         """Every role that the recipe gives, with its column; other columns' are guessed (`houseprice.data.roles`)."""
-        named = [(role, column) for role in ("number", "category", "drop") for column in getattr(self, role)]
+        named = [(role, column) for role in _ROLES for column in getattr(self, role)]
         return [*named, *(("ordinal", column) for group in self.ordinal for column in group.columns)]
 
 

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Features, Ingest
+from houseprice.data.dates import date_parts, days_between, guess_format, read_dates
 from houseprice.data.expressions import derive
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
@@ -24,12 +26,14 @@ _CALLED_ID = re.compile(r"(?:^|[^A-Za-z])(?i:id|uid|uuid|guid)$|[a-z](?:Id|ID)$"
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles that were guessed, for columns of which the recipe says nothing.
+    """The roles that were guessed, for columns of which the recipe says nothing, and the form of all dates.
 
     Attributes
     ----------
     numbers
         Columns of text, nearly all of whose cells are numbers; the rest are gaps.
+    dates
+        Columns of dates with their forms (`houseprice.data.dates.FORMATS`), told ones among them.
     dropped
         Columns from which nothing can be learnt about other rows: free text, ids.
     notices
@@ -37,6 +41,7 @@ class Roles:
     """
 
     numbers: tuple[str, ...] = ()
+    dates: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -50,8 +55,14 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
     A number of which every row has another one is dropped if it is called an id or merely counts the rows of both
     files; a text that is another one in nearly every row is dropped as free text or as an id. Booleans in words
     (``True``, ``yes``, ``t``) stay categories of two labels. Of the target nothing is looked at.
+
+    Raises
+    ------
+    ConfigError
+        If a column that is told to be a date has no form that is known.
     """
     numbers: list[str] = []
+    dates = [(name, _told_format(tables.train, name, recipe)) for name in recipe.date]
     dropped: dict[str, str] = {}
     notices: list[str] = []
     for name in tables.train.columns.difference(_told(recipe, ingest), sort=False):
@@ -61,6 +72,10 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
         elif _is_mostly_numbers(train):
             numbers.append(name)
             notices += _stray_notices(train, test)
+            continue
+        elif form := guess_format(train):
+            dates.append((name, form))
+            notices += _date_notices(train, test, form)
             continue
         else:
             reason = _why_text_is_useless(train)
@@ -72,7 +87,7 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
         f"train.csv: column {name!r} is left out: {reason}. To keep it, name it under number, category or text"
         for name, reason in dropped.items()
     ]
-    return Roles(tuple(numbers), tuple(dropped), tuple(notices))
+    return Roles(tuple(numbers), tuple(dates), tuple(dropped), tuple(notices))
 
 
 def _told(recipe: Features, ingest: Ingest) -> list[str]:
@@ -80,6 +95,32 @@ def _told(recipe: Features, ingest: Ingest) -> list[str]:
     of_groups = (name for group in recipe.groups for name in (group.by, *group.columns))
     of_pairs = (name for pair in recipe.interactions for name in pair)
     return [*(column for _, column in recipe.roles), *ingest.none_columns, *of_groups, *of_pairs]
+
+
+def _told_format(train: pd.DataFrame, name: str, recipe: Features) -> str:
+    """The form of a column that is told to be a date: told, too, or recognised."""
+    _check_named(train, [("date", name)], "train.csv")
+    form = recipe.date_formats.get(name) or guess_format(_as_text(train[name]))
+    if form is None:
+        raise ConfigError(
+            f"date: column {name!r} in train.csv has no form that is recognised in all cells, for example "
+            f"{listing(map(repr, train[name].dropna().unique()))}. Give it under date_formats, as in strptime"
+        )
+    return form
+
+
+def _date_notices(train: pd.Series, test: pd.Series, form: str) -> list[str]:
+    notices = [
+        f"train.csv: column {train.name!r} is a date of the form {form}. If it is not, name it under category; if its "
+        "form is another, under date and date_formats"
+    ]
+    stray = test[read_dates(test, form).isna() & test.notna()]
+    if len(stray):
+        notices.append(
+            f"test.csv: column {test.name!r}: {len(stray)} of {len(test)} cells are no dates of that form and are read "
+            f"as gaps: {listing(map(repr, stray.unique()))} (ids {listing(stray.index)})"
+        )
+    return notices
 
 
 def _why_number_is_id(train: pd.Series, test: pd.Series) -> str:
@@ -188,10 +229,40 @@ def assign_roles(
     for group in recipe.ordinal:
         for column in group.columns:
             frame[column] = _as_code(frame[column], group.order, name)
+    frame = _with_dates(frame, recipe, guessed, name)
     frame = derive(frame, recipe.derived)
     for column in recipe.category:
         frame[column] = _as_text(frame[column])
     return frame.drop(columns=[*recipe.drop, *guessed.dropped])
+
+
+def _with_dates(frame: pd.DataFrame, recipe: Features, roles: Roles, name: str) -> pd.DataFrame:
+    """Each date replaced by its parts, and behind all columns the days between dates."""
+    if not roles.dates:
+        return frame
+    dates = pd.DataFrame({column: _as_dates(frame[column], form, recipe, name) for column, form in roles.dates})
+    pairs = list(combinations(dates.columns, 2)) if recipe.date_differences is None else recipe.date_differences
+    _check_named(dates, [("date_differences", column) for pair in pairs for column in pair], "the dates")
+    new = days_between(dates, pairs)
+    for column in dates.columns:
+        new |= date_parts(dates[column])
+    absent = {column: values for column, values in new.items() if column not in frame}  # the file may have the year
+    return pd.concat([frame.drop(columns=list(dates.columns)), pd.DataFrame(absent)], axis=1)
+
+
+def _as_dates(values: pd.Series, form: str, recipe: Features, name: str) -> pd.Series:
+    try:
+        dates = read_dates(_as_text(values), form)
+    except ValueError as error:
+        raise ConfigError(f"date_formats: {form!r} of column {values.name!r}: {error}") from error
+    odd = values[dates.isna() & values.notna()]
+    if len(odd) and values.name in recipe.date:
+        raise DataError(
+            f"{name}: column {values.name!r} has the role date, but holds {listing(map(repr, odd.unique()))} (ids "
+            f"{listing(odd.index)}), not of the form {form}. Correct the cells, list the text under [ingest].missing, "
+            "or change date_formats."
+        )
+    return dates
 
 
 def _check_named(frame: pd.DataFrame, roles: Iterable[tuple[str, str]], name: str) -> None:
