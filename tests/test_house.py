@@ -19,6 +19,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"competition"},
     {"data.expressions", "data.encodings", "data.dates", "data.sample", "data.tables", "data.folds"},
     {"data.ingest", "data.roles", "data.columns"},
+    {"data.preprocessor"},
     {"data.features"},
     {"learn.functions"},
     {"learn.plain", "learn.layers"},

@@ -126,6 +126,8 @@ class Features(Table):
     """The form of dates that can be read in two ways, or that is not recognised, as in ``strptime``: ``%d/%m/%Y``."""
     date_differences: tuple[tuple[str, str], ...] | None = None
     """Pairs of date columns whose differences in days are features; by default all pairs."""
+    text: dict[str, Annotated[int, Field(ge=1, le=4096)]] = {}
+    """Columns of free text, each with the number of columns that its words are hashed into."""
     ordinal: tuple[Ordinal, ...] = ()
     derived: dict[str, str] = {}
     """New columns as expressions over others (`houseprice.data.expressions`)."""
@@ -149,6 +151,17 @@ class Features(Table):
     """Numbers with more distinct values than this are also encoded by so many pieces of their range."""
     interactions: tuple[tuple[str, str], ...] = ()
     """Products of two standardised numbers, as new columns."""
+    max_levels: Count = 50
+    """Categories with more labels than this among a fold's training rows are encoded as ``high_cardinality`` says."""
+    high_cardinality: Literal["target", "frequency", "one_hot", "lump"] = "target"
+    """``target``: by the mean target of each label and by its frequency (`houseprice.data.encodings.fit_target_means`);
+    with ``scope = "all"``, where no target may be seen, as ``frequency``. ``frequency``: by that alone. ``one_hot``: by
+    an indicator for each label, as other categories. ``lump``: the same for the commonest ``max_levels`` labels."""
+    smoothing: Positive = 10.0
+    """Of ``target`` alone: how many rows the mean of all rows counts for beside a label's own."""
+    max_columns: Count = 2000
+    """Bound on the width of the matrix. Beyond it the rarest labels are lumped, and what is still too much is left
+    out from the end."""
     rare: Annotated[int, Field(ge=0)] = 0
     """Categories with fewer training rows than this are lumped into one."""
     prune: Annotated[int, Field(ge=0)] = 0
@@ -175,6 +188,7 @@ class Features(Table):
     def roles(self) -> list[tuple[str, str]]:
         """Every role that the recipe gives, with its column; other columns' are guessed (`houseprice.data.roles`)."""
         named = [(role, column) for role in _ROLES for column in getattr(self, role)]
+        named += [("text", column) for column in self.text]
         return [*named, *(("ordinal", column) for group in self.ordinal for column in group.columns)]
 
 

@@ -98,12 +98,14 @@ def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet
     """The same, neither looked up nor stored."""
     from houseprice.data.features import build_features
     from houseprice.data.folds import make_folds
+    from houseprice.metrics import METRICS
 
     competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
     fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    target = METRICS[competition.metric].link(frames.target.to_numpy(), "train.csv")
     try:
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest, target)
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error

@@ -1,6 +1,8 @@
 """How single columns become columns of a matrix: fitted on training rows, then applied to any."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,21 @@ from houseprice.errors import DataError
 
 RARE = "(rare)"
 GAP = "nan"
+
+
+class Column(Protocol):
+    """One input column and what it becomes."""
+
+    @property
+    def name(self) -> str:
+        """Of the input column."""
+
+    @property
+    def width(self) -> int:
+        """How many output columns it has."""
+
+    def transform(self, values: pd.Series) -> Iterable[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,11 @@ class NumberColumn:
     indicator: bool
     edges: tuple[float, ...] = ()
     normal_scores: NormalScores | None = None
+
+    @property
+    def width(self) -> int:
+        """How many output columns it has."""
+        return 1 + max(0, len(self.edges) - 1) + self.indicator
 
     def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
         """Output columns, each [n_rows], with their names."""
@@ -61,16 +83,41 @@ class CategoryColumn:
     lumps_rare: bool
     marks_gaps: bool
 
-    def transform(self, values: pd.Series) -> list[tuple[str, NDArray[np.float64]]]:
+    @property
+    def width(self) -> int:
+        """How many output columns it has."""
+        return len(self.labels) + self.lumps_rare + self.marks_gaps
+
+    def transform(self, values: pd.Series) -> Iterator[tuple[str, NDArray[np.float64]]]:
         """Output columns, each [n_rows], with their names. A label not seen in fitting is rare, or else all zeros."""
         codes = pd.Index(self.labels, dtype="str").get_indexer(values)  # -1 for gaps and unseen labels
         gaps = values.isna().to_numpy()
-        output = [(f"{self.name}_{label}", (codes == code) * 1.0) for code, label in enumerate(self.labels)]
+        for code, label in enumerate(self.labels):
+            yield f"{self.name}_{label}", (codes == code) * 1.0
         if self.lumps_rare:
-            output.append((f"{self.name}_{RARE}", ((codes == -1) & ~gaps) * 1.0))
+            yield f"{self.name}_{RARE}", ((codes == -1) & ~gaps) * 1.0
         if self.marks_gaps:
-            output.append((f"{self.name}_{GAP}", gaps * 1.0))
-        return output
+            yield f"{self.name}_{GAP}", gaps * 1.0
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """How a free text is hashed: its words fall into so many columns, each row of length 1, or 0 for a gap.
+
+    Nothing is learnt: a word's column is its hash's. (Weinberger et al., "Feature hashing for large scale multitask
+    learning", ICML 2009; scikit-learn's ``HashingVectorizer``.)
+    """
+
+    name: str
+    width: int
+
+    def transform(self, values: pd.Series) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """Output columns, each [n_rows], with their names."""
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        hashed = HashingVectorizer(n_features=self.width).transform(values.fillna("")).tocsc()
+        for place in range(self.width):
+            yield f"{self.name}#{place}", hashed[:, [place]].toarray().ravel()
 
 
 def fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
@@ -104,12 +151,49 @@ def fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberC
     )
 
 
+def without_rarest(
+    categories: Sequence[CategoryColumn], frame: pd.DataFrame, room: int
+) -> tuple[tuple[CategoryColumn, ...], list[str]]:
+    """Lump the rarest labels of all categories until they have no more output columns than there is room for.
+
+    Parameters
+    ----------
+    frame
+        The rows to count labels in.
+    room
+        How many output columns there may be. What has no indicator of its own left keeps those of rare labels and gaps.
+
+    Returns
+    -------
+    tuple of CategoryColumn, list of str
+        And a sentence for each that was lumped.
+    """
+    if sum(category.width for category in categories) <= room:
+        return tuple(categories), []
+    counted = [
+        (count, category.name, label)
+        for category in categories
+        for label, count in frame[category.name].value_counts()[list(category.labels)].items()
+    ]
+    room_for_labels = max(0, room - len(categories) - sum(category.marks_gaps for category in categories))
+    commonest = {(name, label) for _, name, label in sorted(counted, reverse=True)[:room_for_labels]}
+    bounded, notices = [], []
+    for category in categories:
+        labels = tuple(label for label in category.labels if (category.name, label) in commonest)
+        if n_lumped := len(category.labels) - len(labels):
+            category = replace(category, labels=labels, lumps_rare=True)
+            notices.append(f"column {category.name!r}: its {n_lumped} rarest labels are lumped, to bound the width")
+        bounded.append(category)
+    return tuple(bounded), notices
+
+
 def fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
-    counts = values.value_counts()
-    labels = sorted(str(label) for label in counts.index[counts >= recipe.rare])
+    counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    lumps = recipe.high_cardinality == "lump" and len(counts) > recipe.max_levels
+    common = counts[counts >= recipe.rare][: recipe.max_levels if lumps else None]
     return CategoryColumn(
         name=str(values.name),
-        labels=tuple(labels),
-        lumps_rare=recipe.rare > 0,
+        labels=tuple(sorted(str(label) for label in common.index)),
+        lumps_rare=recipe.rare > 0 or lumps,
         marks_gaps=recipe.dummy_na or values.isna().any(),
     )

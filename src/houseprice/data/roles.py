@@ -178,11 +178,11 @@ def _why_text_is_useless(values: pd.Series) -> str:
     return ""
 
 
-def unseen_notices(train: pd.DataFrame, test: pd.DataFrame) -> list[str]:
+def unseen_notices(train: pd.DataFrame, test: pd.DataFrame, recipe: Features) -> list[str]:
     """Say which labels of the test file the training file does not have; frames have their roles assigned."""
     notices = []
     for name in train.columns:
-        if is_numeric_dtype(train[name]):
+        if is_numeric_dtype(train[name]) or name in recipe.text:
             continue
         cells = test[name].dropna()
         unseen = cells[~cells.isin(train[name].unique())]
@@ -231,7 +231,7 @@ def assign_roles(
             frame[column] = _as_code(frame[column], group.order, name)
     frame = _with_dates(frame, recipe, guessed, name)
     frame = derive(frame, recipe.derived)
-    for column in recipe.category:
+    for column in (*recipe.category, *recipe.text):
         frame[column] = _as_text(frame[column])
     return frame.drop(columns=[*recipe.drop, *guessed.dropped])
 
