@@ -46,6 +46,8 @@ class Ingest(Table):
     """The category that ``none_cells`` become."""
     normalize_text: tuple[str, ...] = ()
     """Text columns whose labels are trimmed, lower-cased and freed of repeated blanks."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns that are not looked at, for example those that one of the files lacks."""
     exclude_ids: tuple[str, ...] = ()
     """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
     mirror: dict[Literal["train.csv", "test.csv"], MirrorFile] = {}

@@ -64,6 +64,7 @@ class NumberColumn:
         numbers = np.where(gaps, self.fill, numbers)
         standardised = (numbers - self.mean) / self.std
         if self.clip is not None:
+            standardised = np.clip(standardised, -1e100, 1e100)  # whose squares are finite
             standardised = standardised / np.sqrt(1 + np.square(standardised / self.clip))
         output = [(self.name, standardised)]
         if self.edges:
@@ -135,6 +136,9 @@ def fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberC
         mean, std = 0.0, 1.0
     elif known.min() == known.max():  # rounding may give a standard deviation of 1e-17 here
         mean, std = float(known.iloc[0]), 1.0
+    elif std == 0:  # squares of 1e-200 are 0
+        largest = float(known.abs().max())
+        std = float((known / largest).std()) * largest or largest
     if not np.isfinite([mean, std]).all():
         raise DataError(f"features: numbers too large to standardise in column {values.name!r}. Rescale or drop it.")
     pieces = recipe.pieces if recipe.pieces and known.nunique() > recipe.pieces else None

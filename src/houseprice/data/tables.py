@@ -69,7 +69,9 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         )
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
+    train, test = _without_dropped(train, test, competition)
     test = _same_columns(train, test, competition, notices)
+    notices += _alike_notices(train)
     for column in train.columns:
         train[column], test[column] = _same_type(train[column], test[column])
     _check_named_columns(train, competition)
@@ -189,6 +191,17 @@ def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataF
     return train.drop(index=excluded)
 
 
+def _without_dropped(
+    train: pd.DataFrame, test: pd.DataFrame, competition: Competition
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    dropped = list(competition.ingest.drop_columns)
+    for column in dropped:
+        if column not in train and column not in test:
+            known = [*train.columns, *test.columns]
+            raise ConfigError(f"[ingest].drop_columns: no column {column!r} in either file; {nearest(column, known)}")
+    return train.drop(columns=dropped, errors="ignore"), test.drop(columns=dropped, errors="ignore")
+
+
 def _same_columns(
     train: pd.DataFrame, test: pd.DataFrame, competition: Competition, notices: list[str]
 ) -> pd.DataFrame:
@@ -196,7 +209,8 @@ def _same_columns(
     if absent := [column for column in train.columns if column not in test.columns]:
         raise DataError(
             f"test.csv: lacks columns that train.csv has: {listing(absent)}. "
-            "Add them, or delete them from train.csv: a model can't use them."
+            f"{_spelt_otherwise(absent, test)}Add them, or list them under [ingest].drop_columns: "
+            "a model can't use them."
         )
     if surplus := [column for column in test.columns if column not in train.columns]:
         notices.append(f"test.csv: dropped columns that train.csv does not have: {listing(surplus)}")
@@ -205,6 +219,30 @@ def _same_columns(
             f"train.csv: no feature columns beside {competition.id!r} and {competition.target!r}. Add some."
         )
     return test[list(train.columns)].copy()
+
+
+def _spelt_otherwise(absent: list[str], test: pd.DataFrame) -> str:
+    """Which of the columns that test.csv lacks it has in other letters, as the beginning of an advice."""
+    plain = {_plain(column): column for column in test.columns}
+    found = [f"{plain[_plain(column)]!r} for {column!r}" for column in absent if _plain(column) in plain]
+    return f"It has {listing(found)}: rename these. " if found else ""
+
+
+def _plain(name: str) -> str:
+    """A name without what is easily mistaken: case and blanks."""
+    return "".join(name.split()).casefold()
+
+
+def _alike_notices(train: pd.DataFrame) -> list[str]:
+    """Columns of one file that may be meant as one."""
+    alike: dict[str, list[str]] = {}
+    for column in train.columns:
+        alike.setdefault(_plain(column), []).append(column)
+    return [
+        f"train.csv: columns differ by case or blanks alone, and are all kept: {listing(map(repr, columns))}"
+        for columns in alike.values()
+        if len(columns) > 1
+    ]
 
 
 def _same_type(train: pd.Series, test: pd.Series) -> tuple[pd.Series, pd.Series]:
