@@ -69,7 +69,7 @@ def tables(plan: Plan) -> "Tables":
         from houseprice.data.ingest import read_raw
         from houseprice.data.tables import read_tables
 
-        return read_tables(read_raw(workspace.raw), workspace.competition)
+        return read_tables(read_raw(workspace.raw), workspace.competition, workspace.listener.say)
 
     found: Tables = workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}

@@ -1,15 +1,16 @@
 """From the bytes of the CSV files to typed, checked frames. Nothing here touches the disk."""
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
+from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.metrics import METRICS
 
@@ -39,7 +40,7 @@ class Tables:
     notices: tuple[str, ...]
 
 
-def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
+def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
     """Read, type and check the three files of a competition.
 
     Parameters
@@ -49,6 +50,8 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         ids of the sample submission are those of the test file.
     competition
         Names the id, the target, the metric and the rules for missing values.
+    say
+        Told of the progress every few seconds.
 
     Raises
     ------
@@ -58,8 +61,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         If ``[ingest]`` names a column that the files don't have.
     """
     notices: list[str] = []
-    train = _read_csv(files["train.csv"], "train.csv", competition)
-    test = _read_csv(files["test.csv"], "test.csv", competition)
+    train, test = _read_both(files, competition, say)
     train = _without_excluded(train, competition)
     target = _take_target(train, competition)
     if competition.target in test:
@@ -83,78 +85,56 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     return Tables(train, test, target, sample_ids, tuple(notices))
 
 
-def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
-    """Parse one file: every cell as text, indexed by id, gaps as the competition file says."""
-    header, rows = _split(_decode(data, name), name, competition.id)
-    frame = pd.DataFrame(rows, columns=header, dtype="str")
-    ids = frame[competition.id]
+def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
+    train_file, test_file = (open_csv(files[name], name, competition.id) for name in ("train.csv", "test.csv"))
+    told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
+    numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
+    train, test = (_read_csv(file, competition, numbers, say) for file in (train_file, test_file))
+    shared = train.columns.intersection(test.columns)
+    for file, frame, other in ((train_file, train, test), (test_file, test, train)):
+        wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
+        for column, cells in (file.text_of(wrong, say) if wrong else {}).items():
+            frame[column] = _with_gaps(_text(cells, frame.index, column), competition.ingest)
+    return train, test
+
+
+def _read_csv(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
+    """One file, indexed by id, gaps as the competition file says: text, or float64 where it may and can be."""
+    cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
+    ids = pd.Series(cells.pop(competition.id), dtype="str")
     if (blank := ids.str.strip() == "").any():
         where = listing(np.flatnonzero(blank) + 1)
-        raise DataError(f"{name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
+        raise DataError(f"{file.name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
     if ids.duplicated().any():
         raise DataError(
-            f"{name}: column {competition.id!r}: ids occur more than once: {listing(ids[ids.duplicated()].unique())}. "
-            "Keep one row for each id."
+            f"{file.name}: column {competition.id!r}: ids occur more than once: "
+            f"{listing(ids[ids.duplicated()].unique())}. Keep one row for each id."
         )
-    frame = frame.set_index(competition.id)
-    for column in frame.columns:
-        frame[column] = _with_gaps(frame[column], competition.ingest)
-    return frame
+    index = pd.Index(ids, name=competition.id)
+    columns = {}
+    for name in list(cells):
+        values = cells.pop(name)
+        is_text = values.dtype == np.object_
+        columns[name] = _with_gaps(_text(values, index, name), competition.ingest) if is_text else values
+    return pd.DataFrame(columns, index=index, copy=False)
 
 
-def _decode(data: bytes, name: str) -> str:
-    if b"\0" in data:
-        raise DataError(f"{name}: binary data or UTF-16, not CSV text. Unpack it, or save it as CSV in UTF-8.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}). "
-            f"Unpack it if it is an archive; or convert it: iconv -f latin1 -t utf-8 {name}"
-        ) from error
-    if not text.strip():
-        raise DataError(f"{name}: the file is empty. Put the competition's file there.")
-    return text
+def _text(cells: NDArray[Any], index: pd.Index, name: str) -> pd.Series:
+    return pd.Series(cells, index=index, name=name, dtype="str")
 
 
-def _split(text: str, name: str, id_column: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows, each known to be as long as it. Blank lines are skipped."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    rows: list[list[str]] = []
-    line = 1  # where the row begins; quoted cells may hold line ends
-    try:
-        for row in reader:
-            if not header:
-                header = row
-                _check_header(header, name, id_column)
-            elif row and len(row) != len(header):
-                raise DataError(
-                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
-                    "Quote cells that hold commas; complete or delete the line."
-                )
-            elif row:
-                rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line.") from error
-    if not rows:
-        raise DataError(f"{name}: a header and no rows. Put the competition's whole file there.")
-    return header, rows
+def _is_stray(cells: pd.Series) -> pd.Series:
+    """Which cells are neither numbers nor gaps."""
+    return cells.notna() & _numbers(cells).isna()
 
 
-def _check_header(header: list[str], name: str, id_column: str) -> None:
-    if not header:  # a blank line
-        return
-    if nameless := [number for number, column in enumerate(header, 1) if not column.strip()]:
-        raise DataError(f"{name}: columns without a name in the header: number {listing(nameless)}. Name them.")
-    if repeated := sorted({column for column in header if header.count(column) > 1}):
-        raise DataError(f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each.")
-    if id_column not in header:
-        separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
-        hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
-        raise DataError(f"{name}: no id column {id_column!r}; {nearest(id_column, header)}{hint}")
+def _has_strays(cells: pd.Series) -> bool:
+    return bool(_is_stray(cells[:100]).any() or _is_stray(cells).any())  # text shows itself at once
+
+
+def _numbers(cells: pd.Series) -> pd.Series:
+    return pd.to_numeric(cells, errors="coerce").astype(np.float64)
 
 
 def _with_gaps(values: pd.Series, rules: Ingest) -> pd.Series:
@@ -247,10 +227,10 @@ def _alike_notices(train: pd.DataFrame) -> list[str]:
 
 def _same_type(train: pd.Series, test: pd.Series) -> tuple[pd.Series, pd.Series]:
     """One type for a column, decided over train and test together: float64 if every cell is a number, or text."""
-    train_numbers, test_numbers = (pd.to_numeric(cells, errors="coerce").astype(np.float64) for cells in (train, test))
-    if (train.notna() & train_numbers.isna()).any():
+    if _has_strays(train):
         return train, test
-    if (is_text := test.notna() & test_numbers.isna()).any():
+    train_numbers, test_numbers = _numbers(train), _numbers(test)
+    if (is_text := _is_stray(test)).any():
         if train.isna().all():
             return train, test
         raise DataError(
@@ -298,7 +278,7 @@ def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
 
 def _sample_ids(data: bytes, test_ids: pd.Index, competition: Competition) -> pd.Index:
     """The ids of the sample submission, which must be those of the test file."""
-    sample = _read_csv(data, SAMPLE, competition)
+    sample = _read_csv(open_csv(data, SAMPLE, competition.id), competition, (), lambda text: None)
     if list(sample.columns) != [competition.target]:
         raise DataError(
             f"{SAMPLE}: its columns are {[competition.id, *sample.columns]}, not "
