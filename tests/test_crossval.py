@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from houseprice.config import Folds
-from houseprice.data.features import FeatureSet, Matrix, Preprocessor
+from houseprice.data.features import FeatureSet, Matrix
 from houseprice.data.folds import Split, make_folds
+from houseprice.data.preprocessor import Preprocessor
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError
 from houseprice.learn.crossval import Run, cross_validate

@@ -11,8 +11,10 @@ from scipy.special import ndtri
 
 from conftest import LoadTiny
 from houseprice.config import Competition, Features, Ingest, Ordinal
-from houseprice.data.features import FeatureSet, Matrix, assign_roles, build_features, fit_preprocessor
+from houseprice.data.features import FeatureSet, Matrix, build_features
 from houseprice.data.folds import make_folds
+from houseprice.data.preprocessor import fit_preprocessor
+from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables, read_tables
 from houseprice.errors import ConfigError, DataError
 

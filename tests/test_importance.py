@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from competitions import COMPETITION, Ear, open_plan, write_competition
 from houseprice import pipeline
-from houseprice.data.features import assign_roles
+from houseprice.data.roles import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
 from houseprice.learn.plain import as_module
 from houseprice.metrics import METRICS

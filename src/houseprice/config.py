@@ -50,6 +50,8 @@ class Ingest(Table):
     """The category that ``none_cells`` become."""
     normalize_text: tuple[str, ...] = ()
     """Text columns whose labels are trimmed, lower-cased and freed of repeated blanks."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns that are not looked at, for example those that one of the files lacks."""
     exclude_ids: tuple[str, ...] = ()
     """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
     mirror: dict[Literal["train.csv", "test.csv"], MirrorFile] = {}
@@ -161,14 +163,27 @@ class Extract(Table):
         return pattern
 
 
+_ROLES = ("number", "category", "drop", "date")
+
+
 class Features(Table):
     """``[features.NAME]``: the recipe that turns tables into a matrix (`houseprice.data.features`)."""
 
     scope: Literal["fold", "all"] = "fold"
     """``fold``: fitted on the training rows of each fold. ``all``: on train and test together, as D2L does."""
     number: tuple[str, ...] = ()
+    """Columns that are numbers; roles that no key gives are guessed (`houseprice.data.roles.guess_roles`)."""
     category: tuple[str, ...] = ()
+    """Columns that are labels, numbers among them; ``True``/``False``, ``yes``/``no`` are two labels."""
     drop: tuple[str, ...] = ()
+    date: tuple[str, ...] = ()
+    """Columns that are dates; they become year, month, day of the week and of the year, and hour."""
+    date_formats: dict[str, str] = {}
+    """The form of dates that can be read in two ways, or that is not recognised, as in ``strptime``: ``%d/%m/%Y``."""
+    date_differences: tuple[tuple[str, str], ...] | None = None
+    """Pairs of date columns whose differences in days are features; by default all pairs."""
+    text: dict[str, Annotated[int, Field(ge=1, le=4096)]] = {}
+    """Columns of free text, each with the number of columns that its words are hashed into."""
     ordinal: tuple[Ordinal, ...] = ()
     extract: dict[str, Extract] = {}
     """New text columns, found in others by regular expressions, before ``derived`` ones, which may use them."""
@@ -194,6 +209,17 @@ class Features(Table):
     """Numbers with more distinct values than this are also encoded by so many pieces of their range."""
     interactions: tuple[tuple[str, str], ...] = ()
     """Products of two standardised numbers, as new columns."""
+    max_levels: Count = 50
+    """Categories with more labels than this among a fold's training rows are encoded as ``high_cardinality`` says."""
+    high_cardinality: Literal["target", "frequency", "one_hot", "lump"] = "target"
+    """``target``: by the mean target of each label and by its frequency (`houseprice.data.encodings.fit_target_means`);
+    with ``scope = "all"``, where no target may be seen, as ``frequency``. ``frequency``: by that alone. ``one_hot``: by
+    an indicator for each label, as other categories. ``lump``: the same for the commonest ``max_levels`` labels."""
+    smoothing: Positive = 10.0
+    """Of ``target`` alone: how many rows the mean of all rows counts for beside a label's own."""
+    max_columns: Count = 2000
+    """Bound on the width of the matrix. Beyond it the rarest labels are lumped, and what is still too much is left
+    out from the end."""
     rare: Annotated[int, Field(ge=0)] = 0
     """Categories with fewer training rows than this are lumped into one."""
     prune: Annotated[int, Field(ge=0)] = 0
@@ -203,13 +229,25 @@ class Features(Table):
     @model_validator(mode="after")
     def _one_role_a_column(self) -> "Features":
         roles: dict[str, str] = {}
-        named = [(role, column) for role in ("number", "category", "drop") for column in getattr(self, role)]
-        named += [("ordinal", column) for group in self.ordinal for column in group.columns]
-        for role, column in named:
+        for role, column in self.roles:
             if column in roles:
                 raise ValueError(f"column {column!r} is named twice: under {roles[column]} and {role}")
             roles[column] = role
         return self
+
+    @model_validator(mode="after")
+    def _formats_are_of_dates(self) -> "Features":
+        for column in self.date_formats:
+            if column not in self.date:
+                raise ValueError(f"date_formats: column {column!r} is not named under date; name it there")
+        return self
+
+    @property
+    def roles(self) -> list[tuple[str, str]]:
+        """Every role that the recipe gives, with its column; other columns' are guessed (`houseprice.data.roles`)."""
+        named = [(role, column) for role in _ROLES for column in getattr(self, role)]
+        named += [("text", column) for column in self.text]
+        return [*named, *(("ordinal", column) for group in self.ordinal for column in group.columns)]
 
 
 class Ensemble(Table):

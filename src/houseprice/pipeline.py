@@ -23,6 +23,9 @@ from houseprice.recipes import Linear
 from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from houseprice.compete.ensemble import Blend
     from houseprice.data.features import FeatureSet
     from houseprice.data.folds import Split
@@ -57,7 +60,7 @@ def tables(plan: Plan) -> "Tables":
         from houseprice.data.ingest import read_raw
         from houseprice.data.tables import read_tables
 
-        return read_tables(read_raw(workspace.raw), workspace.competition)
+        return read_tables(read_raw(workspace.raw), workspace.competition, workspace.listener.say)
 
     found: Tables = workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
@@ -69,12 +72,16 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
     """The matrices that an experiment is trained on."""
 
     def summarize(found: "FeatureSet") -> dict[str, Any]:
-        return {"columns": found.n_columns}
+        return {"columns": found.n_columns, "notices": found.notices}
+
+    def compute(frames: "Tables") -> "FeatureSet":
+        found = build_features(plan, experiment, frames)
+        for notice in found.notices:
+            plan.workspace.listener.say(f"{stage.slot}: {notice}")
+        return found
 
     stage = plan.features(experiment)
-    found: FeatureSet = plan.workspace.store.cached(
-        stage, lambda frames: build_features(plan, experiment, frames), summarize, lambda: (tables(plan),)
-    )
+    found: FeatureSet = plan.workspace.store.cached(stage, compute, summarize, lambda: (tables(plan),))
     return found
 
 
@@ -84,12 +91,24 @@ def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet
 
     competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
-    without = make_split(plan, experiment, frames).left_out
+    without, target = make_split(plan, experiment, frames).left_out, _to_encode_by(plan, frames)
     try:
-        return features_without(frames, competition.features[recipe.features], without, competition.ingest)
+        return features_without(frames, competition.features[recipe.features], without, competition.ingest, target)
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
+
+
+def _to_encode_by(plan: Plan, frames: "Tables") -> "NDArray[np.float64]":
+    """What encodings of categories learn from: the target on the link scale, [n_train], or more than two classes as
+    indicators, [n_train, n_classes].
+    """
+    import numpy as np
+
+    codes: NDArray[np.float64] = frames.target.to_numpy(np.float64)
+    if len(frames.classes) > 2:
+        return np.asarray(np.eye(len(frames.classes))[codes.astype(np.int64)])
+    return codes if frames.classes else plan.workspace.competition.scoring.link(codes, "train.csv")
 
 
 def make_split(plan: Plan, experiment: str, frames: "Tables") -> "Split":

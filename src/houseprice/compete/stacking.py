@@ -84,7 +84,9 @@ def stack(
     without = np.vstack([folds, np.zeros_like(folds[:1])])
     level = Sklearn(kind="sklearn", estimator=recipe.estimator, params=recipe.params, exclude_from_fit=tuple(excluded))
     scales = fitted_scales(name, level, tables, first.target, without)
-    matrices = features_without(tables, feature_recipe, without, ingest) if recipe.original_columns else None
+    matrices = None
+    if recipe.original_columns:
+        matrices = features_without(tables, feature_recipe, without, ingest, first.target)
 
     def data_of(scale: FittedScale, predictions: Float) -> FoldData:
         flat = (link.reshape(len(link), -1) for link in (predictions, test))  # of classes [row, run × class]

@@ -1,4 +1,4 @@
-"""Encodings that learn from training rows: statistics of groups, normal scores, pieces of a number's range."""
+"""Encodings that learn from training rows: of groups and labels, normal scores, pieces of a number's range."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +76,100 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
         value_of=value_of,
         overall=float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0,
         deviation=recipe.deviation,
+    )
+
+
+@dataclass(frozen=True)
+class LevelColumn:
+    """A number for each label of a category, in place of an indicator for each.
+
+    Attributes
+    ----------
+    name, column
+        Of the new column, and of the category.
+    labels, values
+        Every label of the rows that it was fitted on, and its number.
+    of_gaps, of_unseen
+        The number of gaps, and of labels that were not there.
+    """
+
+    name: str
+    column: str
+    labels: tuple[str, ...]
+    values: tuple[float, ...]
+    of_gaps: float
+    of_unseen: float
+
+    def transform(self, frame: pd.DataFrame) -> pd.Series:
+        """The new column, float64, without gaps."""
+        cells = frame[self.column]
+        codes = pd.Index(self.labels, dtype="str").get_indexer(cells)  # -1 for gaps and unseen labels
+        numbers = np.append(self.values, self.of_unseen)[codes]
+        return pd.Series(np.where(cells.isna(), self.of_gaps, numbers), index=frame.index, name=self.name)
+
+
+_INNER_FOLDS = 5
+
+
+def fit_target_means(cells: pd.Series, target: Float, smoothing: float) -> list[tuple[LevelColumn, Float]]:
+    """Learn the mean target of each label, drawn towards the mean of all rows as if it were so many rows more.
+
+    Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes in classification and prediction
+    problems", *SIGKDD Explorations* 3 (2001), with the weight n / (n + smoothing) for the mean of n rows. Gaps are a
+    label of their own.
+
+    Parameters
+    ----------
+    cells
+        Labels of the rows to learn from, [n_rows].
+    target
+        float64 [n_rows] or [n_rows, n_targets].
+    smoothing
+        In rows.
+
+    Returns
+    -------
+    list of (LevelColumn, float64 [n_rows])
+        One a target. Other rows are encoded by the column; the rows that it was fitted on by the numbers beside it,
+        each learnt from four fifths of the rows without it, for from its label's mean a model would read the target.
+    """
+    codes, labels = pd.factorize(cells, use_na_sentinel=False)  # gaps have a code, too
+    inner = np.random.default_rng(0).permutation(len(cells)) % _INNER_FOLDS
+    targets = target.reshape(len(cells), -1).T
+    encoded = []
+    for number, values in enumerate(targets):
+        own = np.empty(len(cells))
+        for fold in range(_INNER_FOLDS):
+            others = inner != fold
+            own[~others] = _smoothed_means(codes[others], values[others], len(labels), smoothing)[codes[~others]]
+        name = f"mean(target) by {cells.name}" if len(targets) == 1 else f"mean(target {number}) by {cells.name}"
+        means = _smoothed_means(codes, values, len(labels), smoothing)
+        encoded.append((_level_column(name, cells, labels, means, float(values.mean())), own))
+    return encoded
+
+
+def _smoothed_means(codes: NDArray[np.int64], target: Float, n_labels: int, smoothing: float) -> Float:
+    """Of each label, float64 [n_labels]; of one without rows the mean of all."""
+    mean = target.mean()
+    counts = np.bincount(codes, minlength=n_labels)
+    return np.asarray(mean + np.bincount(codes, target - mean, minlength=n_labels) / (counts + smoothing))
+
+
+def fit_frequencies(cells: pd.Series) -> LevelColumn:
+    """Learn the share of the rows that have each label, or a gap; unseen ones have none."""
+    codes, labels = pd.factorize(cells, use_na_sentinel=False)
+    return _level_column(f"frequency of {cells.name}", cells, labels, np.bincount(codes) / len(cells), 0.0)
+
+
+def _level_column(name: str, cells: pd.Series, labels: pd.Index, values: Float, of_unseen: float) -> LevelColumn:
+    is_gap = pd.isna(labels)
+    return LevelColumn(
+        name=name,
+        column=str(cells.name),
+        labels=tuple(map(str, labels[~is_gap])),
+        values=tuple(values[~is_gap].tolist()),
+        of_gaps=float(values[is_gap][0]) if is_gap.any() else of_unseen,
+        of_unseen=of_unseen,
     )
 
 

@@ -175,7 +175,7 @@ def _store(
 
 def _completed(files: Mapping[str, bytes], competition: Competition, say: Say) -> dict[str, bytes]:
     """The files, checked in full; a sample submission is made from the ids of the test file where there is none."""
-    tables = read_tables(files, competition)
+    tables = read_tables(files, competition, say)
     for notice in tables.notices:
         say(notice)
     if SAMPLE in files:

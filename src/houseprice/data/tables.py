@@ -1,15 +1,16 @@
 """From the bytes of the CSV files to typed, checked frames. Nothing here touches the disk."""
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
+from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 
 SAMPLE = "sample_submission.csv"
@@ -47,7 +48,7 @@ class Tables:
     by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
+def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
     """Read, type and check the three files of a competition.
 
     Parameters
@@ -57,6 +58,8 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         ids of the sample submission are those of the test file.
     competition
         Names the id, the target, the metric and the rules for missing values.
+    say
+        Told of the progress every few seconds.
 
     Raises
     ------
@@ -66,8 +69,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         If ``[ingest]`` names a column that the files don't have.
     """
     notices: list[str] = []
-    train = _read_csv(files["train.csv"], "train.csv", competition)
-    test = _read_csv(files["test.csv"], "test.csv", competition)
+    train, test = _read_both(files, competition, say)
     train = _without_excluded(train, competition)
     target, classes = _take_target(train, competition, notices)
     if competition.target in test:
@@ -78,7 +80,9 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
     by = _fold_columns(train, test, competition)
+    train, test = _without_dropped(train, test, competition)
     test = _same_columns(train, test, competition, notices)
+    notices += _alike_notices(train)
     for column in train.columns:
         train[column], test[column] = _same_type(train[column], test[column])
     _check_named_columns(train, competition)
@@ -86,84 +90,65 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         train[column], test[column] = (_normalized(frame[column], competition.ingest) for frame in (train, test))
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
-    sample = _read_csv(files[SAMPLE], SAMPLE, competition) if SAMPLE in files else None
+    sample = None
+    if SAMPLE in files:
+        sample = _read_csv(open_csv(files[SAMPLE], SAMPLE, competition.id), competition, (), say)
     sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
     columns = _sample_columns(sample, classes, competition)
     return Tables(train, test, target, sample_ids, tuple(notices), classes, columns, by)
 
 
-def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
-    """Parse one file: every cell as text, indexed by id, gaps as the competition file says."""
-    header, rows = _split(_decode(data, name), name, competition.id)
-    frame = pd.DataFrame(rows, columns=header, dtype="str")
-    ids = frame[competition.id]
+def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
+    train_file, test_file = (open_csv(files[name], name, competition.id) for name in ("train.csv", "test.csv"))
+    told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
+    told |= {folds.by for folds in competition.folds.values() if folds.by}
+    numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
+    train, test = (_read_csv(file, competition, numbers, say) for file in (train_file, test_file))
+    shared = train.columns.intersection(test.columns)
+    for file, frame, other in ((train_file, train, test), (test_file, test, train)):
+        wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
+        for column, cells in (file.text_of(wrong, say) if wrong else {}).items():
+            frame[column] = _with_gaps(_text(cells, frame.index, column), competition.ingest)
+    return train, test
+
+
+def _read_csv(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
+    """One file, indexed by id, gaps as the competition file says: text, or float64 where it may and can be."""
+    cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
+    ids = pd.Series(cells.pop(competition.id), dtype="str")
     if (blank := ids.str.strip() == "").any():
         where = listing(np.flatnonzero(blank) + 1)
-        raise DataError(f"{name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
+        raise DataError(f"{file.name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
     if ids.duplicated().any():
         raise DataError(
-            f"{name}: column {competition.id!r}: ids occur more than once: {listing(ids[ids.duplicated()].unique())}. "
-            "Keep one row for each id."
+            f"{file.name}: column {competition.id!r}: ids occur more than once: "
+            f"{listing(ids[ids.duplicated()].unique())}. Keep one row for each id."
         )
-    frame = frame.set_index(competition.id)
-    for column in frame.columns:
-        frame[column] = _with_gaps(frame[column], competition.ingest)
-    return frame
+    index = pd.Index(ids, name=competition.id)
+    columns = {}
+    for name in list(cells):
+        values = cells.pop(name)
+        is_text = values.dtype == np.object_
+        columns[name] = _with_gaps(_text(values, index, name), competition.ingest) if is_text else values
+    return pd.DataFrame(columns, index=index, copy=False)
 
 
-def _decode(data: bytes, name: str) -> str:
-    if b"\0" in data:
-        raise DataError(f"{name}: binary data or UTF-16, not CSV text. Unpack it, or save it as CSV in UTF-8.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}). "
-            f"Unpack it if it is an archive; or convert it: iconv -f latin1 -t utf-8 {name}"
-        ) from error
-    if not text.strip():
-        raise DataError(f"{name}: the file is empty. Put the competition's file there.")
-    return text
+def _text(cells: NDArray[Any], index: pd.Index, name: str) -> pd.Series:
+    return pd.Series(cells, index=index, name=name, dtype="str")
 
 
-def _split(text: str, name: str, id_column: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows, each known to be as long as it. Blank lines are skipped."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    rows: list[list[str]] = []
-    line = 1  # where the row begins; quoted cells may hold line ends
-    try:
-        for row in reader:
-            if not header:
-                header = row
-                _check_header(header, name, id_column)
-            elif row and len(row) != len(header):
-                raise DataError(
-                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
-                    "Quote cells that hold commas; complete or delete the line."
-                )
-            elif row:
-                rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line.") from error
-    if not rows:
-        raise DataError(f"{name}: a header and no rows. Put the competition's whole file there.")
-    return header, rows
+def _is_stray(cells: pd.Series) -> pd.Series:
+    """Which cells are neither numbers nor gaps."""
+    return cells.notna() & _numbers(cells).isna()
 
 
-def _check_header(header: list[str], name: str, id_column: str) -> None:
-    if not header:  # a blank line
-        return
-    if nameless := [number for number, column in enumerate(header, 1) if not column.strip()]:
-        raise DataError(f"{name}: columns without a name in the header: number {listing(nameless)}. Name them.")
-    if repeated := sorted({column for column in header if header.count(column) > 1}):
-        raise DataError(f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each.")
-    if id_column not in header:
-        separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
-        hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
-        raise DataError(f"{name}: no id column {id_column!r}; {nearest(id_column, header)}{hint}")
+def _has_strays(cells: pd.Series) -> bool:
+    return bool(_is_stray(cells[:100]).any() or _is_stray(cells).any())  # text shows itself at once
+
+
+def _numbers(cells: pd.Series) -> pd.Series:
+    return pd.to_numeric(cells, errors="coerce").astype(np.float64)
 
 
 def _with_gaps(values: pd.Series, rules: Ingest) -> pd.Series:
@@ -263,6 +248,17 @@ def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competit
     return pd.DataFrame(columns, index=train.index)
 
 
+def _without_dropped(
+    train: pd.DataFrame, test: pd.DataFrame, competition: Competition
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    dropped = list(competition.ingest.drop_columns)
+    for column in dropped:
+        if column not in train and column not in test:
+            known = [*train.columns, *test.columns]
+            raise ConfigError(f"[ingest].drop_columns: no column {column!r} in either file; {nearest(column, known)}")
+    return train.drop(columns=dropped, errors="ignore"), test.drop(columns=dropped, errors="ignore")
+
+
 def _same_columns(
     train: pd.DataFrame, test: pd.DataFrame, competition: Competition, notices: list[str]
 ) -> pd.DataFrame:
@@ -270,7 +266,8 @@ def _same_columns(
     if absent := [column for column in train.columns if column not in test.columns]:
         raise DataError(
             f"test.csv: lacks columns that train.csv has: {listing(absent)}. "
-            "Add them, or delete them from train.csv: a model can't use them."
+            f"{_spelt_otherwise(absent, test)}Add them, or list them under [ingest].drop_columns: "
+            "a model can't use them."
         )
     if surplus := [column for column in test.columns if column not in train.columns]:
         notices.append(f"test.csv: dropped columns that train.csv does not have: {listing(surplus)}")
@@ -281,12 +278,36 @@ def _same_columns(
     return test[list(train.columns)].copy()
 
 
+def _spelt_otherwise(absent: list[str], test: pd.DataFrame) -> str:
+    """Which of the columns that test.csv lacks it has in other letters, as the beginning of an advice."""
+    plain = {_plain(column): column for column in test.columns}
+    found = [f"{plain[_plain(column)]!r} for {column!r}" for column in absent if _plain(column) in plain]
+    return f"It has {listing(found)}: rename these. " if found else ""
+
+
+def _plain(name: str) -> str:
+    """A name without what is easily mistaken: case and blanks."""
+    return "".join(name.split()).casefold()
+
+
+def _alike_notices(train: pd.DataFrame) -> list[str]:
+    """Columns of one file that may be meant as one."""
+    alike: dict[str, list[str]] = {}
+    for column in train.columns:
+        alike.setdefault(_plain(column), []).append(column)
+    return [
+        f"train.csv: columns differ by case or blanks alone, and are all kept: {listing(map(repr, columns))}"
+        for columns in alike.values()
+        if len(columns) > 1
+    ]
+
+
 def _same_type(train: pd.Series, test: pd.Series) -> tuple[pd.Series, pd.Series]:
     """One type for a column, decided over train and test together: float64 if every cell is a number, or text."""
-    train_numbers, test_numbers = (pd.to_numeric(cells, errors="coerce").astype(np.float64) for cells in (train, test))
-    if (train.notna() & train_numbers.isna()).any():
+    if _has_strays(train):
         return train, test
-    if (is_text := test.notna() & test_numbers.isna()).any():
+    train_numbers, test_numbers = _numbers(train), _numbers(test)
+    if (is_text := _is_stray(test)).any():
         if train.isna().all():
             return train, test
         raise DataError(

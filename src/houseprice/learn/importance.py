@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from houseprice.config import Features, Ingest
-from houseprice.data.features import FeatureSet, assign_roles
+from houseprice.data.features import FeatureSet
 from houseprice.data.folds import Split
+from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads, of_classes
@@ -133,7 +134,8 @@ def permutation_importance(
         matrix = features.of_fold(scale.fold)
         members = [member for member in run.members if member.fold == scale.fold]
         rows, donors = _circle(scale.fold, scale.valid_rows, n_donors, len(tables.train.columns))
-        copies = assign_roles(_exchanged(tables.train, rows, donors), feature_recipe, ingest, "train.csv")
+        exchanged_rows = _exchanged(tables.train, rows, donors)
+        copies = assign_roles(exchanged_rows, feature_recipe, ingest, "train.csv", features.roles)
         data = scale.fold_data(matrix.X, matrix.preprocessor.transform(copies))
         link = scale.mean_link(
             _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"

@@ -85,7 +85,7 @@ def predict_nested(
     pairs = pairs_of_folds(len(folds))
     without = np.stack([folds[f] | folds[g] for f, g in pairs])  # [pair, row]
     name = f"{run.experiment}, without two folds"
-    features = features_without(tables, feature_recipe, without, ingest)
+    features = features_without(tables, feature_recipe, without, ingest, run.target)
     scales = fitted_scales(name, recipe, tables, run.target, without)
     matrices = [features.of_fold(scale.fold) for scale in scales]
     try:
