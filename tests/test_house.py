@@ -17,7 +17,16 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"recipes"},
     {"config"},
     {"competition"},
-    {"data.expressions", "data.encodings", "data.dates", "data.patterns", "data.sample", "data.reading", "data.folds"},
+    {
+        "data.guesses",
+        "data.expressions",
+        "data.encodings",
+        "data.dates",
+        "data.patterns",
+        "data.sample",
+        "data.reading",
+        "data.folds",
+    },
     {"data.tables"},
     {"data.ingest", "data.leaks", "data.roles", "data.columns"},
     {"data.preprocessor"},
@@ -43,7 +52,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"manifest", "recording"},
     {"pipeline"},
     {"handing_in", "review"},
-    {"ablation", "audit"},
+    {"ablation", "audit", "scaffold"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
     {"report.panels", "report.groups"},
@@ -56,7 +65,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board"},
+    {"cli_ablate", "cli_audit", "cli_board", "cli_new"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
@@ -74,7 +83,7 @@ TOUCH_THE_DISK = {
         "compete.submission",
     ),
     *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
-    *("notebook.competition", "report.page"),
+    *("notebook.competition", "report.page", "scaffold"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),

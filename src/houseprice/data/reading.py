@@ -121,7 +121,7 @@ def open_csv(data: bytes, name: str, id_column: str) -> CsvFile:
     DataError
         If it is no CSV text in UTF-8, has no rows, no id column, or columns without a name or with the same one.
     """
-    _check_text(data, name)
+    check_text(data, name)
     rows = _rows(data, name, id_column)
     header, head = next(rows, []), list(islice(rows, _HEAD_ROWS))
     if not head:
@@ -130,7 +130,8 @@ def open_csv(data: bytes, name: str, id_column: str) -> CsvFile:
     return CsvFile(data, name, tuple(header), frozenset(likely), _is_regular(data, len(header)))
 
 
-def _check_text(data: bytes, name: str) -> None:
+def check_text(data: bytes, name: str) -> None:
+    """Refuse what is no text in UTF-8, or empty, with a `DataError`."""
     if b"\0" in data:
         raise DataError(f"{name}: binary data or UTF-16, not CSV text. Unpack it, or save it as CSV in UTF-8.")
     for start, block in _line_blocks(data):

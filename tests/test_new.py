@@ -1,0 +1,211 @@
+"""`houseprice new`: from files that nobody has described to a valid submission, with no hand edits."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.datasets
+
+from competitions import environment
+from conftest import REPOSITORY
+from houseprice.competition import load_competition
+from houseprice.data.guesses import Guess, guess, shape_of
+from houseprice.errors import ConfigError
+from houseprice.scaffold import as_toml
+
+SHARED = REPOSITORY.parent / "shared"
+
+
+def houseprice(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "houseprice.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+
+
+# guessing ----------------------------------------------------------------------------------------------------
+
+
+def guessed(
+    cells: list[Any], sample: dict[str, list[str]] | None = None, more: dict[str, list[str]] | None = None, **told: str
+) -> Guess:
+    """A guess for 40 rows with a target of some repeated cells; ``more`` are columns of the training file alone."""
+    n, ids = 40, [f"r{row}" for row in range(40)]
+    columns = {"Key": ids, "Size": [str(row % 7) for row in range(n)]}
+    target = {"Price": [str(cells[row % len(cells)]) for row in range(n)]}
+    train, test = pd.DataFrame({**columns, **(more or {}), **target}), pd.DataFrame(columns)
+    return guess(train, test, None if sample is None else pd.DataFrame(sample), told)
+
+
+IDS = [f"r{row}" for row in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "sample", "task", "metric"),
+    [
+        ([1.5, 2.5, 3.25, -4], None, "regression", "rmse"),
+        ([1.5, 2.5, 3.5, 90], None, "regression", "log_rmse"),
+        ([0, 2.5, 3.5, 90], None, "regression", "rmsle"),
+        (["yes", "no"], None, "binary", "accuracy"),
+        ([0, 1], {"Key": IDS, "Price": ["0"] * 40}, "binary", "accuracy"),
+        ([0, 1], {"Key": IDS, "Price": ["0.5"] * 40}, "binary", "auc"),
+        (["a", "b", "c"], None, "multiclass", "accuracy"),
+        ([1, 2, 3], None, "multiclass", "accuracy"),
+        (["a", "b", "c"], {"Key": IDS, "a": IDS, "b": IDS, "c": IDS}, "multiclass", "log_loss"),
+        (list(range(30)), None, "regression", "rmse"),
+    ],
+)
+def test_task_and_metric_are_guessed(
+    cells: list[Any], sample: dict[str, list[str]] | None, task: str, metric: str
+) -> None:
+    found = guessed(cells, sample)
+    assert (found.id, found.target, found.task, found.metric) == ("Key", "Price", task, metric)
+    assert set(found.reasons) == {"id", "target", "task", "metric", "folds"}
+
+
+def test_what_is_told_is_not_guessed() -> None:
+    found = guessed([1, 2, 3], id="Key", target="Price", task="regression", metric="mae")
+    assert (found.task, found.metric) == ("regression", "mae")
+    assert set(found.reasons) == {"folds"}
+
+
+def test_folds_are_no_more_than_rows_of_the_rarest_class() -> None:
+    assert guessed(["a"] * 9 + ["b"]).k == 4
+    assert guessed([1.5, 2.5, 3.25]).k == 10
+
+
+@pytest.mark.parametrize(
+    ("told", "more", "words"),
+    [
+        ({"target": "Prize"}, {}, r"--target: no column 'Prize' in the training file; did you mean 'Price'\?"),
+        ({"id": "Kex"}, {}, r"--id: no column 'Kex' in the training file; did you mean 'Key'\?"),
+        ({"id": "Price"}, {}, r"--id: no column 'Price' in the test file"),
+        ({"task": "regresion"}, {}, r"--task 'regresion': did you mean 'regression'\?"),
+        ({}, {"Tax": IDS}, r"the test file lacks several columns: Tax, Price\. Name the target: --target COLUMN"),
+    ],
+)
+def test_what_cannot_be_is_refused(told: dict[str, str], more: dict[str, list[str]], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        guessed([1.5, 2.5], None, more, **told)
+
+
+def test_files_without_an_id_or_a_target_say_what_to_do() -> None:
+    frame = pd.DataFrame({"Size": ["1", "1"], "Price": ["1", "2"]})
+    with pytest.raises(ConfigError, match=r"no id: .* Name one, --id COLUMN, or number the rows"):
+        guess(frame, frame[["Size"]], None, {})
+    with pytest.raises(ConfigError, match=r"no target: the test file has every column .* --target COLUMN"):
+        guess(frame, frame, None, {})
+
+
+@pytest.mark.parametrize("cells", [[1.5, 2.5, 3.25], ["yes", "no"], ["a", "b", "c"]])
+@pytest.mark.parametrize("column", ["Price", 'the "true" price', "Preis in €\\m²", "ends in #"])
+def test_the_file_is_one_that_can_be_loaded(cells: list[Any], column: str, tmp_path: Path) -> None:
+    found = guessed(cells)
+    path = tmp_path / "mine" / "competition.toml"
+    path.parent.mkdir()
+    renamed = Guess(**{**vars(found), "target": column})
+    path.write_text(as_toml("mine", renamed), encoding="utf-8")
+    competition = load_competition(path)
+    assert (competition.target, competition.task, competition.metric) == (column, found.task, found.metric)
+    assert len(competition.runs_of(competition.entry)) == 3
+
+
+def test_networks_are_shaped_by_the_number_of_rows() -> None:
+    shapes = [shape_of(rows) for rows in (10, 1_000, 10_000, 100_000, 1_000_000)]
+    assert [shape["epochs"] for shape in shapes] == [40, 40, 30, 15, 5]
+    assert [shape["batch_size"] for shape in shapes] == [64, 64, 64, 256, 1024]
+
+
+# the command -------------------------------------------------------------------------------------------------
+
+
+def write_bundled(folder: Path, name: str, labels: list[str] | None = None) -> dict[str, list[str]]:
+    """A data set of scikit-learn's as CSV files, every fourth row to be predicted; the truth there, by id."""
+    X, y = getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
+    rows = [[f"r{row}", *map(str, X[row]), labels[int(y[row])] if labels else f"{y[row]:g}"] for row in range(len(X))]
+    header = ["row_id", *(f"x{column}" for column in range(X.shape[1])), "outcome"]
+    is_test = np.arange(len(X)) % 4 == 0
+    files = {
+        "train": [header, *(row for row, test in zip(rows, is_test, strict=True) if not test)],
+        "test": [header[:-1], *(row[:-1] for row, test in zip(rows, is_test, strict=True) if test)],
+    }
+    for file, lines in files.items():
+        with (folder / f"{file}.csv").open("w", encoding="utf-8", newline="") as opened:
+            csv.writer(opened).writerows(lines)
+    return {row[0]: row[-1:] for row, test in zip(rows, is_test, strict=True) if test}
+
+
+def new_and_submit(root: Path, *files: object) -> tuple[Any, list[list[str]], float]:
+    """What was guessed, the lines of the submission, and its score out of fold."""
+    begun = houseprice("new", "mine", *files, "--root", root, "--json")
+    assert begun.returncode == 0, begun.stderr
+    done = houseprice("submit", "-c", "mine", "--root", root)
+    assert done.returncode == 0, done.stderr
+    with (root / "submissions" / "mine" / "blend.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file))
+    manifest = json.loads((root / "submissions" / "mine" / "blend.json").read_text(encoding="utf-8"))
+    return json.loads(begun.stdout), lines, manifest["score"]["score"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "labels", "metric", "least", "most"),
+    [
+        ("breast_cancer", ["malignant", "benign"], "accuracy", 0.95, 1.0),
+        ("digits", None, "accuracy", 0.96, 1.0),
+        ("diabetes", None, "rmse", 45.0, 60.0),
+    ],
+)
+def test_bundled_data_sets_are_submitted_as_they_are(
+    name: str, labels: list[str] | None, metric: str, least: float, most: float, tmp_path: Path
+) -> None:
+    truth = write_bundled(tmp_path, name, labels)
+    found, lines, score = new_and_submit(tmp_path, "--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv")
+    assert (found["id"], found["target"], found["metric"]) == ("row_id", "outcome", metric)
+    assert least <= score <= most
+    assert lines[0] == ["row_id", "outcome"]
+    assert [line[0] for line in lines[1:]] == list(truth)
+    predicted, true = [line[1] for line in lines[1:]], [cells[0] for cells in truth.values()]
+    if metric == "accuracy":
+        assert set(predicted) <= set(true)
+        on_new_rows = np.mean([one == other for one, other in zip(predicted, true, strict=True)])
+        assert on_new_rows > least - 0.03
+    else:
+        assert np.sqrt(np.mean(np.square(np.array(predicted, float) - np.array(true, float)))) < most
+
+
+@pytest.mark.long
+def test_titanic_is_submitted_as_it_is(tmp_path: Path) -> None:
+    folder = SHARED / "titanic"
+    files = ("--train", folder / "train.csv", "--test", folder / "test.csv", "--sample")
+    found, lines, score = new_and_submit(tmp_path, *files, folder / "sample_submission.csv")
+    assert (found["task"], found["metric"]) == ("binary", "accuracy")
+    assert score > 0.80
+    assert {line[1] for line in lines[1:]} == {"0", "1"}
+
+
+def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Path) -> None:
+    write_bundled(tmp_path, "diabetes")
+    files = ("--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--root", tmp_path)
+    assert houseprice("new", "mine", *files).returncode == 0
+    before = (tmp_path / "data" / "mine" / "competition.toml").read_bytes()
+    again = houseprice("new", "mine", *files)
+    assert again.returncode == 1
+    assert "there is a competition of this name" in again.stderr
+    assert (tmp_path / "data" / "mine" / "competition.toml").read_bytes() == before
+    (tmp_path / "semicolons.csv").write_text("a;b;c\n1;2;3\n")
+    (tmp_path / "binary.csv").write_bytes(b"a,b\n\0,1\n")
+    for wrong, words in (
+        ("semicolons.csv", "the separator is no comma"),
+        ("binary.csv", "binary data or UTF-16"),
+        ("absent.csv", "cannot be read: No such file or directory"),
+    ):
+        refused = houseprice("new", "other", "--train", tmp_path / wrong, *files[2:])
+        assert refused.returncode == 1
+        assert words in refused.stderr
+    assert houseprice("new", "../out", *files).returncode == 1
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine"]
