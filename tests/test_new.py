@@ -175,7 +175,8 @@ def test_bundled_data_sets_are_submitted_as_they_are(
         on_new_rows = np.mean([one == other for one, other in zip(predicted, true, strict=True)])
         assert on_new_rows > least - 0.03
     else:
-        assert np.sqrt(np.mean(np.square(np.array(predicted, float) - np.array(true, float)))) < most
+        errors = np.array(predicted, float) - np.array(true, float)
+        assert np.sqrt(np.mean(np.square(errors))) < 0.9 * np.std(np.array(true, float))  # better than their mean
 
 
 @pytest.mark.long
