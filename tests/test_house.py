@@ -35,6 +35,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     },
     {"compete.leaderboard", "compete.stacking"},
     {"compete.ledger"},
+    {"unfinished"},
     {"artifacts"},
     {"plan"},
     {"manifest", "recording"},
@@ -70,7 +71,7 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
+    *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
     *("notebook.competition", "report.page"),
 }
 DISK_CALLS = {

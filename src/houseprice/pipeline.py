@@ -9,7 +9,6 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.errors import ConfigError, SubmissionError
+from houseprice.documents import parse_json
+from houseprice.errors import ConfigError, StorageError, SubmissionError
 from houseprice.files import sha256_of
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe
@@ -53,7 +53,7 @@ def make_plan(workspace: Workspace) -> Plan:
 def _recorded(raw: Path) -> tuple[dict[str, str], str] | None:
     """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
     try:
-        record = json.loads((raw / "provenance.json").read_text(encoding="utf-8"))
+        record = parse_json((raw / "provenance.json").read_bytes())
         hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
         agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
         return (hashes, str(record["source"])) if agrees else None
@@ -69,7 +69,10 @@ def tables(plan: Plan) -> "Tables":
         from houseprice.data.ingest import read_raw
         from houseprice.data.tables import read_tables
 
-        return read_tables(read_raw(workspace.raw), workspace.competition)
+        files = read_raw(workspace.raw)
+        if {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} != plan.raw:
+            raise StorageError(f"{workspace.raw}: its files were replaced meanwhile. Run the command again.")
+        return read_tables(files, workspace.competition)
 
     found: Tables = workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
@@ -129,7 +132,6 @@ def train(plan: Plan, experiment: str) -> "Run":
         summarize,
         lambda: (tables(plan), features(plan, experiment)),
     )
-    workspace.store.members_of(stage).remove()
     record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
@@ -140,7 +142,7 @@ def train(plan: Plan, experiment: str) -> "Run":
 
 
 def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
-    """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
+    """Fit an experiment's members; each is kept as one of the stage's until the run is stored."""
     from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
     from houseprice.metrics import METRICS
@@ -188,7 +190,6 @@ def nested(plan: Plan, experiment: str) -> "Nested":
         lambda value: {"members": value.n_members},
         lambda: (tables(plan), train(plan, experiment)),
     )
-    plan.workspace.store.members_of(stage).remove()
     return found
 
 

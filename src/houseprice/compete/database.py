@@ -1,14 +1,13 @@
 """The leaderboard's file: SQLite, made whole and migrated forward however many processes begin at once."""
 
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from houseprice.errors import StorageError
+from houseprice.files import locked
 
 BUSY_SECONDS = 60.0
 _SECONDS_BETWEEN_SWITCHES = 0.005
@@ -76,7 +75,7 @@ def transaction(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database, database:
             if not _is_ready(database, path):
-                with _alone_in(path.parent):
+                with locked(path.parent):  # network file systems may lock no folder; the database's own locks remain
                     _make_ready(database, path)
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -129,15 +128,3 @@ def _version(database: sqlite3.Connection) -> int:
 
 def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else makes a database in the folder meanwhile: the folder's lock, which leaves no file behind."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # network file systems may lock no folder; the database's own locks remain
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

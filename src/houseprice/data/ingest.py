@@ -20,8 +20,9 @@ from typing import Any, Literal
 from houseprice.config import Competition, MirrorFile
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, read_tables
+from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
-from houseprice.files import storing, write_atomically, write_text
+from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
 from houseprice.online import call_kaggle, check_online, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
@@ -73,6 +74,14 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
     """
     if raw.is_symlink():
         raw = raw.resolve()  # replaced where it lies
+    with storing(raw):
+        raw.parent.mkdir(parents=True, exist_ok=True)
+    with locked(raw.parent):  # two who replace the same folder would each find it gone
+        return _ingest(raw, competition, source, say)
+
+
+def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -> Provenance:
+    remove_abandoned(raw.parent.glob(".raw.*"))
     replaced = raw.with_name("raw.replaced")
     if replaced.exists():  # a run was killed in the middle of `_store`
         if raw.exists():
@@ -124,7 +133,7 @@ def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
     path = raw / "provenance.json"
     found = _provenance("local", "found in raw/", files)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
         recorded = Provenance(document["source"], document["origin"], document["files"])
         if recorded.files == found.files:
             return recorded
@@ -149,27 +158,22 @@ def _store(
         return provenance
     if changed := [name for name in files if name in old and old[name] != new[name]]:
         say(f"{raw}: replacing {', '.join(changed)} by those of {origin}")
-    with storing(raw):
-        raw.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=".raw.", dir=raw.parent))
+    with storing(raw), scratch_folder(raw.parent, ".raw.") as staged:
+        if raw.is_dir():
+            left_out = shutil.ignore_patterns(*new, ".*.part")
+            shutil.copytree(raw, staged, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+        staged.chmod(0o755)
+        for name, data in new.items():
+            (staged / name).write_bytes(data)
+        replaced = raw.with_name("raw.replaced")
+        if raw.exists():
+            raw.rename(replaced)
         try:
-            if raw.is_dir():
-                shutil.copytree(raw, staged, symlinks=True, ignore=shutil.ignore_patterns(*new), dirs_exist_ok=True)
-            staged.chmod(0o755)
-            for name, data in new.items():
-                (staged / name).write_bytes(data)
-            replaced = raw.with_name("raw.replaced")
-            if raw.exists():
-                raw.rename(replaced)
-            try:
-                staged.rename(raw)
-            except OSError:
-                replaced.rename(raw)
-                raise
-            shutil.rmtree(replaced, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
+            staged.rename(raw)
+        except OSError:
+            replaced.rename(raw)
             raise
+        shutil.rmtree(replaced, ignore_errors=True)
     return provenance
 
 
