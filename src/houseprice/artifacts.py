@@ -305,13 +305,13 @@ class ArtifactStore:
         def on_wait() -> None:
             self.say(f"{stage.slot}: another process is at it; waiting for its result")
 
-        with storing(folder):
+        with storing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob("members-*"):
             if _age_in_days(left) > _DAYS_KEPT:
                 self._remove_members(left)
         while True:
-            with storing(folder):
+            with storing(self.folder):
                 folder.mkdir(exist_ok=True)
             with locked(folder, on_wait=on_wait) as is_ours:
                 if is_ours:
