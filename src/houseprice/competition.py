@@ -49,7 +49,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
     for override in overrides:
         _override(document, override)
     _inherit(document, path)
-    competition = competition_from_json(document, " --set ".join([str(path), *overrides]))
+    competition = competition_from_json(document, " --set ".join([str(path), *map(_cut, overrides)]))
     if competition.name != path.parent.name:
         raise ConfigError(
             f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
@@ -75,25 +75,25 @@ def _override(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     steps = key.strip().split(".")
     if not equals or not all(steps) or len(steps) > _MOST_STEPS:
-        raise ConfigError(f"--set {override}: write key=value, such as mlp.weight_decay=0.01")
+        raise ConfigError(f"--set {_cut(override)}: write key=value, such as mlp.weight_decay=0.01")
     if steps[0] not in Competition.model_fields:
         tables = {name: document[name] for name in ("experiments", "ensembles") if isinstance(document.get(name), dict)}
         section = next((name for name, table in tables.items() if steps[0] in table), None)
         if section is None:
             known = [*(name for table in tables.values() for name in table), *Competition.model_fields]
-            raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
+            raise ConfigError(f"--set {_cut(override)}: unknown name {_cut(steps[0])!r}; {nearest(steps[0], known)}")
         steps = [section, *steps]
     try:
         value = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
     except ValueError as error:
-        raise ConfigError(f"--set {override[:80]}…: {error}") from error
+        raise ConfigError(f"--set {_cut(override)}: {error}") from error
     table = document
     for step in steps[:-1]:
         table = table.setdefault(step, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {step!r} is a value, not a table")
+            raise ConfigError(f"--set {_cut(override)}: {step!r} is a value, not a table")
     table[steps[-1]] = value
 
 
@@ -148,7 +148,10 @@ def _complaint(source: str, detail: dict[str, Any]) -> str:
     for python, toml in (("valid tuple", "list"), ("Tuple", "List"), ("valid dictionary", "table")):
         message = message.replace(python, toml)
     where = f"{source}: " + (".".join(steps) + ": " if steps else "")
-    value = repr(detail["input"])
-    shown = value if len(value) <= _WIDEST_VALUE else f"{value[:_WIDEST_VALUE]}…"
     scalar = isinstance(detail["input"], str | int | float | bool)
-    return f"{where}{message}" + (f" (it is {shown})" if scalar else "")
+    return f"{where}{message}" + (f" (it is {_cut(repr(detail['input']))})" if scalar else "")
+
+
+def _cut(text: str) -> str:
+    """A value as a message quotes it: who gave one of a thousand characters knows it by its beginning."""
+    return text if len(text) <= _WIDEST_VALUE else f"{text[:_WIDEST_VALUE]}…"

@@ -30,6 +30,7 @@ SAMPLE_BANNER = (
     "*** BUILT-IN SAMPLE: synthetic houses, not the competition's data. Scores mean nothing and the entry can't be "
     "uploaded. For the real thing: houseprice ingest --source DIR ***"
 )
+_LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a file that fills any memory
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
 Say = Callable[[str], None]
@@ -285,6 +286,14 @@ def _get(url: str, timeout: float, deadline: float) -> bytes:
     return b"".join(pieces)
 
 
+def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """The files that are wanted, by their very names and into memory: whatever else is in the archive stays there."""
+    members = {member.filename: member for member in archive.infolist() if member.filename in FILES}
+    if too_large := [name for name, member in members.items() if member.file_size > _LARGEST_FILE]:
+        raise zipfile.BadZipFile(f"{', '.join(too_large)} would take more than {_LARGEST_FILE} bytes")
+    return {name: archive.read(member) for name, member in members.items()}
+
+
 def _download_with_kaggle(name: str) -> dict[str, bytes]:
     """The files of a competition through the Kaggle client."""
     with tempfile.TemporaryDirectory() as folder:
@@ -294,7 +303,7 @@ def _download_with_kaggle(name: str) -> dict[str, bytes]:
             raise NetworkError(f"kaggle: competition {name!r}: no archive arrived")
         try:
             with zipfile.ZipFile(archives[0]) as archive:
-                files = {member: archive.read(member) for member in FILES if member in archive.namelist()}
+                files = _unpacked(archive)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
             raise NetworkError(f"kaggle: {archives[0].name}: not a sound archive: {error}") from error
     if absent := [member for member in FILES[:2] if member not in files]:
