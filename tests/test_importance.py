@@ -59,6 +59,7 @@ def measure(plan: Plan, experiment: str, **options: Any) -> Importance:
         pipeline.features(plan, experiment),
         competition.features[recipe.features],
         competition.ingest,
+        pipeline.make_split(plan, experiment, pipeline.tables(plan)),
         LOG_RMSE,
         **options,
     )

@@ -27,6 +27,7 @@ from houseprice.recording import is_recorded, record
 if TYPE_CHECKING:
     from houseprice.compete.ensemble import Blend
     from houseprice.data.features import FeatureSet
+    from houseprice.data.folds import Split
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
@@ -95,17 +96,29 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
 
 def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet":
     """The same, neither looked up nor stored."""
-    from houseprice.data.features import build_features
-    from houseprice.data.folds import make_folds
+    from houseprice.data.features import features_without
 
     competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    without = make_split(plan, experiment, frames).left_out
     try:
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest)
+        return features_without(frames, competition.features[recipe.features], without, competition.ingest)
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
+
+
+def make_split(plan: Plan, experiment: str, frames: "Tables") -> "Split":
+    """Which training rows an experiment's folds validate, and which they are fitted on."""
+    from houseprice.data.folds import make_split
+
+    competition = plan.workspace.competition
+    name = competition.experiments[experiment].folds
+    folds = competition.folds[name]
+    try:
+        return make_split(folds, frames.target, None if folds.by is None else frames.by[folds.by])
+    except ConfigError as error:
+        raise ConfigError(f"{plan.workspace.folder / 'competition.toml'}: folds.{name}: {error}") from error
 
 
 def train(plan: Plan, experiment: str) -> "Run":
@@ -143,15 +156,19 @@ def train(plan: Plan, experiment: str) -> "Run":
 
 def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
     """Fit an experiment's members; each is kept as one of the stage's until the run is stored."""
-    from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
     from houseprice.metrics import METRICS
 
     competition = plan.workspace.competition
     recipe, metric = competition.experiments[experiment], METRICS[competition.metric]
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    split = make_split(plan, experiment, frames)
+    if n_first := int((~split.is_validated).sum()):
+        plan.workspace.listener.say(
+            f"folds.{recipe.folds}: no fold validates {n_first} of {len(frames.train)} training rows; scores are of "
+            "the others"
+        )
     with _fitting(plan, stage) as options:
-        return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
+        return cross_validate(experiment, recipe, frames, matrices, split, metric, **options)
 
 
 @contextmanager
@@ -211,6 +228,7 @@ def importance(plan: Plan, experiment: str) -> "Importance":
                 matrices,
                 competition.features[recipe.features],
                 competition.ingest,
+                make_split(plan, experiment, frames),
                 METRICS[competition.metric],
                 threads=competition.threads,
                 on_progress=on_progress,

@@ -56,6 +56,11 @@ class MemberFolder(MutableMapping[tuple[int, int], Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def clear(self) -> None:
+        """Remove the members, but not the folder, by whose lock others know that somebody works here."""
+        for key in list(self):
+            del self[key]
+
     def remove(self) -> None:
         """Remove the folder, once the members are part of a run."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ class Tables:
         The ids of the sample submission, in its order.
     notices
         What was dropped or repaired on the way, one sentence each.
+    by
+        The columns that folds are made by, as the text of the training file with gaps; indexed like ``train``.
     """
 
     train: pd.DataFrame
@@ -37,6 +39,7 @@ class Tables:
     target: pd.Series
     sample_ids: pd.Index
     notices: tuple[str, ...]
+    by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
@@ -69,6 +72,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
         )
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
+    by = _fold_columns(train, test, competition)
     test = _same_columns(train, test, competition, notices)
     for column in train.columns:
         train[column], test[column] = _same_type(train[column], test[column])
@@ -78,7 +82,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition) -> Tables:
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
     sample_ids = _sample_ids(files[SAMPLE], test.index, competition) if SAMPLE in files else test.index
-    return Tables(train, test, target, sample_ids, tuple(notices))
+    return Tables(train, test, target, sample_ids, tuple(notices), by)
 
 
 def _read_csv(data: bytes, name: str, competition: Competition) -> pd.DataFrame:
@@ -187,6 +191,22 @@ def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataF
     if unknown := [row for row in excluded if row not in train.index]:
         raise ConfigError(f"[ingest].exclude_ids: no such ids in train.csv: {listing(unknown)}. Take them out.")
     return train.drop(index=excluded)
+
+
+def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competition) -> pd.DataFrame:
+    """The columns that folds are made by; those that the test file lacks are no features, and leave ``train``."""
+    columns = {}
+    for name, folds in competition.folds.items():
+        if folds.by == competition.id:
+            columns[folds.by] = train.index.to_series()
+        elif folds.by is not None:
+            if folds.by not in train:
+                raise ConfigError(f"folds.{name}.by: no column {folds.by!r} in train.csv; {nearest(folds.by, train)}")
+            columns[folds.by] = train[folds.by]
+    for column in columns:
+        if column in train and column not in test:
+            del train[column]
+    return pd.DataFrame(columns, index=train.index)
 
 
 def _same_columns(
