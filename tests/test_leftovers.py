@@ -134,6 +134,14 @@ def test_members_that_nobody_went_on_with_are_kept_for_two_weeks(
     assert folder.exists() is stays
 
 
+def test_a_run_that_goes_on_after_a_month_has_its_members(store: ArtifactStore) -> None:
+    members = store.members_of(STAGE)
+    members[0, 0] = "a member"
+    then = time.time() - 30 * 86_400
+    os.utime(members.folder, (then, then))
+    assert cached(store, lambda: dict(members)) == {(0, 0): "a member"}
+
+
 def test_old_members_that_are_in_use_stay(store: ArtifactStore, leave: Callable[..., Path]) -> None:
     folder = leave("members-0123456789abcdef", 100)
     with locked(folder):

@@ -5,8 +5,9 @@ import json
 import random
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,10 @@ from houseprice.documents import parse_json, parse_toml, shallow
 from houseprice.errors import ConfigError, StorageError, SubmissionError, printable
 from houseprice.learn.checkpoint import load_weights
 from houseprice.metrics import METRICS
-from houseprice.notebook.table import Table
+from houseprice.notebook.table import Table as ShownTable
+from houseprice.schema import ImportPath, Table
 
+(IMPORT_PATH,) = (each.pattern for each in get_args(ImportPath)[1].metadata)
 BOMBS = {  # what JSON or TOML readers fail on in their own ways
     "deep lists": "[" * 100_000,
     "closed deep lists": "[" * 500 + "]" * 500,
@@ -332,6 +335,24 @@ def test_a_manifest_cannot_bring_code_whatever_the_table_and_its_depth(root: Pat
         assert "does not name: antigravity.Flight" in refused(root, "reproduce")
 
 
+def tables(above: type[Table] = Table) -> Iterator[type[Table]]:
+    """Every kind of table that a competition file, or a manifest, may hold."""
+    for table in above.__subclasses__():
+        yield table
+        yield from tables(table)
+
+
+def test_every_key_that_names_code_is_one_that_a_manifest_is_refused_for() -> None:
+    """A new one has to be among `Competition.import_paths`, and in the test above."""
+    names_code = {
+        (table.__name__, key)
+        for table in tables()
+        for key, schema in table.model_json_schema()["properties"].items()
+        if json.dumps(IMPORT_PATH)[1:-1] in json.dumps(schema)
+    }
+    assert names_code == {("Sklearn", "estimator"), ("Ensemble", "estimator")}
+
+
 # spreadsheets ---------------------------------------------------------------------------------------------
 
 
@@ -389,6 +410,8 @@ def test_controls_of_a_competition_file_and_of_a_manifest_reach_no_terminal(root
 
 
 def test_a_table_in_a_terminal_or_a_notebook_shows_text_alone() -> None:
-    table = Table(f"<b>{CURSOR}", pd.DataFrame({f"<i>{CURSOR}": [f"<script>{CURSOR}"]}), notes=(f"<img> {CURSOR}",))
+    table = ShownTable(
+        f"<b>{CURSOR}", pd.DataFrame({f"<i>{CURSOR}": [f"<script>{CURSOR}"]}), notes=(f"<img> {CURSOR}",)
+    )
     assert [control for control in RAW_CONTROLS if control in repr(table)] == []
     assert not any(tag in table._repr_html_() for tag in ("<b>", "<i>", "<script>", "<img>"))

@@ -308,7 +308,7 @@ class ArtifactStore:
         with storing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob("members-*"):
-            if _age_in_days(left) > _DAYS_KEPT:
+            if left != folder and _age_in_days(left) > _DAYS_KEPT:
                 self._remove_members(left)
         while True:
             with storing(self.folder):

@@ -119,6 +119,9 @@ def locked(path: Path, *, wait: bool = True, on_wait: Callable[[], None] = lambd
     except FileNotFoundError:
         yield False
         return
+    except OSError:  # no right to read it
+        yield wait
+        return
     try:
         yield _lock(handle, path, wait, on_wait)
     finally:
