@@ -282,7 +282,7 @@ class ArtifactStore:
         """
         value = self.load(stage)
         if value is not None:
-            self._remove_members(self.members_of(stage).folder)
+            remove_abandoned([self.members_of(stage).folder])
             return value
         arguments = inputs()
         with self._alone_at(stage):
@@ -307,9 +307,8 @@ class ArtifactStore:
 
         with storing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob("members-*"):
-            if left != folder and _age_in_days(left) > _DAYS_KEPT:
-                self._remove_members(left)
+        others = (left for left in self.folder.glob("members-*") if left != folder)
+        remove_abandoned(left for left in others if _age_in_days(left) > _DAYS_KEPT)
         while True:
             with storing(self.folder):
                 folder.mkdir(exist_ok=True)
@@ -321,10 +320,6 @@ class ArtifactStore:
                         with suppress(OSError):
                             folder.rmdir()  # if it holds nothing to go on with
                     return
-
-    def _remove_members(self, folder: Path) -> None:
-        """Remove a folder of members, unless somebody works on them."""
-        remove_abandoned([folder])
 
     def save(self, stage: Stage, value: Any, summary: Mapping[str, Any], order: int) -> Record:
         """Store a stage's value: written beside its place, flushed, then renamed into it.

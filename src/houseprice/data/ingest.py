@@ -77,11 +77,12 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
         raw = raw.resolve()  # replaced where it lies
     with storing(raw):
         raw.parent.mkdir(parents=True, exist_ok=True)
-    with locked(raw.parent):  # two who replace the same folder would each find it gone
+    with locked(raw.parent, on_wait=lambda: say(f"{raw}: another process is at it; waiting")):
         return _ingest(raw, competition, source, say)
 
 
 def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -> Provenance:
+    """The same, alone at it: of two who replace a folder at once, the second would find it gone."""
     remove_abandoned(raw.parent.glob(".raw.*"))
     replaced = raw.with_name("raw.replaced")
     if replaced.exists():  # a run was killed in the middle of `_store`
