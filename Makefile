@@ -21,10 +21,15 @@ help:  ## list the targets
 
 setup: $(VENV)/installed  ## make .venv and install from constraints.txt
 
+ifdef LOCKED
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,boost]'
 	@touch $@
+else  # of two at once one installs, and the other waits and finds it done
+$(VENV)/installed: pyproject.toml constraints.txt
+	@flock pyproject.toml $(MAKE) --no-print-directory LOCKED=1 $@
+endif
 
 ingest: setup  ## bring the raw files: SOURCE=, or raw/, the mirror, the built-in sample
 	$(HOUSEPRICE) ingest $(ON) $(if $(SOURCE),--source '$(SOURCE)')

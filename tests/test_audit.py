@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competitions import houseprice_process, write_competition
+from competitions import Ear, houseprice_process, open_plan, write_competition
 from houseprice import audit, pipeline
 from houseprice.data.leaks import (
     adversarial_validation,
@@ -116,6 +116,17 @@ def test_the_command_prints_what_it_found(tmp_path: Path) -> None:
     looked = json.loads(houseprice_process(tmp_path, "audit", "linear", "--json").stdout)["findings"][-1]
     assert looked["verdict"] == "look"
     assert "features.together is fitted on validation and test rows, too" in looked["said"]
+
+
+@pytest.mark.parametrize("reports", [2, 5, 8])
+def test_an_interrupted_audit_takes_no_member_of_other_targets_for_one_of_its_own(tmp_path: Path, reports: int) -> None:
+    """Of its three cross-validations with three members each, the second has shuffled targets."""
+    write_competition(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        audit.audit(open_plan(tmp_path, Ear(("audit/tree", reports)), ("threads=1",)), "tree")
+    resumed = audit.audit(open_plan(tmp_path, overrides=("threads=1",)), "tree")
+    write_competition(tmp_path / "undisturbed")
+    assert resumed == audit.audit(open_plan(tmp_path / "undisturbed", overrides=("threads=1",)), "tree")
 
 
 def test_who_saw_the_shuffled_targets_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,12 +254,20 @@ def test_the_kaggle_client_delivers_an_archive(
         (None, "accept this competition's rules. Join the competition and accept its rules: https://www.kaggle.com/"),
         (b"no archive", "tiny-houses.zip: not a sound archive"),
         (zipped({"train.csv": b"Id"}), "no test.csv in tiny-houses.zip"),
+        (zipped({"../train.csv": b"Id", "/test.csv": b"Id", "raw/test.csv": b"Id"}), "no train.csv and no test.csv in"),
+        (zipped({"train.csv": b"0" * 3_000_000, "test.csv": b"Id"}), "train.csv would take more than 2000000 bytes"),
     ],
-    ids=["forbidden", "not a zip", "half a zip"],
+    ids=["forbidden", "not a zip", "half a zip", "other places", "a bomb"],
 )
 def test_a_kaggle_client_that_fails_is_quoted_and_nothing_is_written(
-    archive: bytes | None, words: str, kaggle: Kaggle, raw: Path, load_tiny: LoadTiny
+    archive: bytes | None,
+    words: str,
+    kaggle: Kaggle,
+    raw: Path,
+    load_tiny: LoadTiny,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("houseprice.data.ingest._LARGEST_FILE", 2_000_000)
     if archive is None:
         kaggle.refusals["DownloadDataFiles"] = 403, "You must accept this competition's rules."
     else:

@@ -12,7 +12,7 @@ from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
-    {"files", "online", "report.figures", "tasks", "scores"},
+    {"documents", "files", "online", "report.figures", "tasks", "scores"},
     {"metrics", "schema"},
     {"recipes"},
     {"config"},
@@ -47,6 +47,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     },
     {"compete.leaderboard", "compete.stacking"},
     {"compete.ledger"},
+    {"unfinished"},
     {"artifacts"},
     {"plan"},
     {"manifest", "recording"},
@@ -82,7 +83,7 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
+    *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
     *("notebook.competition", "report.page", "scaffold"),
 }
 DISK_CALLS = {

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -162,3 +164,33 @@ def test_the_sample_stands_in_and_never_passes_for_the_real_thing(
     copied = tmp_path / "two" / "raw"
     assert ingest(copied, competition, raw, said.append).source == "sample", "given as --source"
     assert said.count(SAMPLE_BANNER) == 4
+
+
+def test_of_two_who_bring_files_at_once_one_waits(
+    raw: Path, tiny_source: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny, tmp_path: Path
+) -> None:
+    """The second begins in the midst of the first, and finds neither the folder gone nor half of the files."""
+    ingest(raw, load_tiny(), tiny_source, print)
+    changed = {**tiny_files, "train.csv": tiny_files["train.csv"] + b"900,1500,3,Pave,NA,99000\n"}
+    waits, heard = Event(), []
+
+    def second_says(line: str) -> None:
+        heard.append(line)
+        waits.set()
+
+    def second() -> None:
+        ingest(raw, load_tiny(), tiny_source, second_says)
+        waits.set()
+
+    def first_says(line: str) -> None:
+        assert "replacing train.csv" in line
+        job.append(pool.submit(second))
+        assert waits.wait(60)
+
+    job: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        ingest(raw, load_tiny(), write_files(tmp_path / "changed", changed), first_says)
+        job[0].result()
+    assert heard == [f"{raw}: another process is at it; waiting", f"{raw}: replacing train.csv by those of source"]
+    assert read_raw(raw) == tiny_files
+    assert sorted(path.name for path in raw.parent.iterdir()) == ["competition.toml", "raw"]

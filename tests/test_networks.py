@@ -23,12 +23,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+def has_checkpoint(artifacts: Path) -> bool:
+    """Whether there is one now; folders come and go meanwhile, which `os.walk` takes and `Path.glob` doesn't."""
+    found = ((Path(folder).name, name) for folder, _, names in os.walk(artifacts) for name in names)
+    return any(folder.startswith("members-") and name.endswith(".safetensors") for folder, name in found)
+
+
 def test_a_process_killed_while_it_trains_goes_on_and_ends_with_the_same_bytes(root: Path, tmp_path: Path) -> None:
     write_competition(tmp_path / "undisturbed")
     submit(tmp_path / "undisturbed", "mlp", overrides=(LONG,))
     artifacts = root / "data" / "tiny" / "artifacts"
     process = subprocess.Popen(command(root, "submit", "mlp", "--set", LONG), env=environment())
-    while not list(artifacts.glob("members-*/*.safetensors")) and process.poll() is None:
+    while not has_checkpoint(artifacts) and process.poll() is None:
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

@@ -1,6 +1,7 @@
 """The pipeline: a stage runs when something behind it has changed, and an interruption loses nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -246,9 +247,14 @@ def test_two_processes_at_once_both_end_with_the_entry(fresh: Path, original: Pa
         subprocess.Popen(command(fresh, "submit"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
+    said = ""
     for process in both:
-        _, complaints = process.communicate()
-        assert process.returncode == 0, complaints.decode()
+        said += process.communicate()[1].decode()
+        assert process.returncode == 0, said
+    assert sorted(re.findall("^(.*): done in ", said, re.MULTILINE)) == sorted(ALL), (
+        "each by one, for which both waited"
+    )
+    assert [path for path in fresh.rglob("*") if ".part" in path.name or "members-" in path.name] == []
     assert entry_of(fresh).read_bytes() == entry_of(original).read_bytes()
     assert submit(fresh) == []
     assert len(leaderboard.rows(fresh / "data" / "tiny" / "leaderboard.db")) == 5

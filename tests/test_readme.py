@@ -1,6 +1,7 @@
 """What the README shows beside its `sh` blocks, which CI runs as they stand."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,25 @@ def test_make_hands_its_variables_to_the_command_line() -> None:
     ).stdout  # fmt: skip
     assert "houseprice ingest --competition NAME --source 'folder'" in printed
     assert "houseprice submit --competition NAME mine --seeds 3" in printed
+
+
+PYTHON = """\
+#!/bin/sh
+echo "$2" >> log
+test "$2" = pip || { mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; }
+"""
+
+
+def test_of_two_that_set_up_at_once_one_installs_and_the_other_waits(tmp_path: Path) -> None:
+    """With a Python that only notes what it is asked for."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "python").write_text(PYTHON, encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    make = ["make", "setup", "PYTHON=./python"]
+    both = [subprocess.Popen(make, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["venv", "pip"]
 
 
 @pytest.mark.parametrize("key", ["experiments", "features"])

@@ -209,7 +209,6 @@ class _Bench:
             return {"problem": found} if isinstance(found, str) else {"score": found.score}
 
         found: Run | str = store.cached(stage, compute, summarize, lambda: (self._features(variant, experiment),))
-        store.members_of(stage).remove()
         if isinstance(found, str):
             raise TrainingError(found)
         return found

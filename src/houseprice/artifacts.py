@@ -13,20 +13,24 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from houseprice.files import sha256_of, storing, write_atomically
+from houseprice.documents import parse_json
+from houseprice.errors import StorageError
+from houseprice.files import locked, remove_abandoned, scratch_folder, sha256_of, storing, write_atomically
 from houseprice.machine import peak_memory_mb
+from houseprice.unfinished import MemberFolder
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn")
 PACKAGE_FOLDER = Path(__file__).parent
+_DAYS_KEPT = 14  # of the members of a run that nobody has gone on with
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,30 @@ class Record:
     summary: Mapping[str, Any]
     order: int
 
+    @property
+    def check(self) -> str:
+        """SHA-256 over all of it: what is stored as something else was damaged."""
+        return hashlib.sha256(json.dumps(self.__dict__, sort_keys=True).encode()).hexdigest()
+
+
+def _parse_record(data: bytes) -> Record:
+    """Read a stored record.
+
+    Raises
+    ------
+    StorageError
+        If it is none, is damaged, or was written by an older version.
+    """
+    try:
+        document = parse_json(data)
+        check = document.pop("check", None)
+        record = Record(**document)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StorageError(str(error)) from error
+    if check != record.check:
+        raise StorageError("its content is not what was stored" if check else "written by an older version")
+    return record
+
 
 class ArtifactStore:
     """Artifacts in a folder, one sub-folder a fingerprint: ``value.joblib`` and ``record.json``.
@@ -227,7 +255,7 @@ class ArtifactStore:
             self.say(f"{place}: corrupt artifact ({reason}); computed again")
             shutil.rmtree(place, ignore_errors=True)
             return None
-        return joblib.load(io.BytesIO(data))
+        return joblib.load(io.BytesIO(data))  # a pickle, which could run code: only ever the bytes that we stored
 
     def cached(
         self,
@@ -237,6 +265,9 @@ class ArtifactStore:
         inputs: Callable[[], tuple[Any, ...]] = tuple,
     ) -> Any:
         """The stage's value: from a sound artifact, else computed from its inputs, stored and told of.
+
+        One process computes a stage; others that need it wait for it. The members of an interrupted run are kept
+        for the next; once they are part of a stored value they are removed.
 
         Parameters
         ----------
@@ -251,15 +282,44 @@ class ArtifactStore:
         """
         value = self.load(stage)
         if value is not None:
+            remove_abandoned([self.members_of(stage).folder])
             return value
         arguments = inputs()
-        start = time.perf_counter()
-        value = compute(*arguments)
-        seconds = time.perf_counter() - start
-        summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
-        self.save(stage, value, summary, time.time_ns())
-        self.say(f"{stage.slot}: done in {seconds:.1f} s")
+        with self._alone_at(stage):
+            value = self.load(stage)
+            if value is None:
+                start = time.perf_counter()
+                value = compute(*arguments)
+                seconds = time.perf_counter() - start
+                summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+                self.save(stage, value, summary, time.time_ns())
+                self.say(f"{stage.slot}: done in {seconds:.1f} s")
+            self.members_of(stage).remove()
         return value
+
+    @contextmanager
+    def _alone_at(self, stage: Stage) -> Iterator[None]:
+        """Within the block no other process computes the stage; the folder of its members is the lock."""
+        folder = self.members_of(stage).folder
+
+        def on_wait() -> None:
+            self.say(f"{stage.slot}: another process is at it; waiting for its result")
+
+        with storing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        others = (left for left in self.folder.glob("members-*") if left != folder)
+        remove_abandoned(left for left in others if _age_in_days(left) > _DAYS_KEPT)
+        while True:
+            with storing(self.folder):
+                folder.mkdir(exist_ok=True)
+            with locked(folder, on_wait=on_wait) as is_ours:
+                if is_ours:
+                    try:
+                        yield
+                    finally:
+                        with suppress(OSError):
+                            folder.rmdir()  # if it holds nothing to go on with
+                    return
 
     def save(self, stage: Stage, value: Any, summary: Mapping[str, Any], order: int) -> Record:
         """Store a stage's value: written beside its place, flushed, then renamed into it.
@@ -274,28 +334,29 @@ class ArtifactStore:
         place = self.place(stage)
         with storing(place):
             self.folder.mkdir(parents=True, exist_ok=True)
-            staged = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
-            garbled = staged.with_suffix(".garbled")
-            try:
+            with scratch_folder(self.folder, ".part-") as staged:
                 write_atomically(staged / "value.joblib", lambda file: joblib.dump(value, file))
                 digest = sha256_of(staged / "value.joblib")
                 record = Record(stage.slot, stage.fingerprint, stage.components, digest, summary, order)
-                text = json.dumps(record.__dict__, indent=1)
+                text = json.dumps({**record.__dict__, "check": record.check}, indent=1)
                 write_atomically(staged / "record.json", lambda file: file.write(text.encode()))
                 try:
-                    os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
+                    self._put(staged, place, stage)
                 except OSError:
-                    if self.find(stage) or not place.exists():
+                    if not self.find(stage):  # another process may have been first: its value is as good as ours
                         raise
-                    place.rename(garbled)  # in one step: a sound one that came meanwhile is never half removed
-                    staged.rename(place)
-            except OSError:
-                if not self.find(stage):  # another process may have been first: its value is as good as ours
-                    raise
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
-                shutil.rmtree(garbled, ignore_errors=True)
         return record
+
+    def _put(self, staged: Path, place: Path, stage: Stage) -> None:
+        """Rename a whole artifact into its place."""
+        try:
+            os.rename(staged, place)  # noqa: PTH104  (fails, rather than replaces, if somebody was first)
+        except OSError:
+            if self.find(stage) or not place.exists():
+                raise
+            with scratch_folder(self.folder, ".part-") as garbled:
+                place.rename(garbled)  # in one step: a sound one that came meanwhile is never half removed
+                staged.rename(place)
 
     def why(self, stage: Stage) -> list[str]:
         """Why the stage would run: one reason a line, ``what: old → new``; empty if it is up to date."""
@@ -309,7 +370,7 @@ class ArtifactStore:
         reasons = [f"{name}: {_short(old.get(name))} → {_short(new.get(name))}" for name in changed]
         return reasons or ["its artifact is gone"]
 
-    def members_of(self, stage: Stage) -> "MemberFolder":
+    def members_of(self, stage: Stage) -> MemberFolder:
         """The finished members of a stage that has not ended yet."""
         return MemberFolder(self.folder / f"members-{stage.fingerprint[:16]}", self.say)
 
@@ -321,70 +382,30 @@ class ArtifactStore:
         return self.folder / f"{slot.replace('/', '-')}-{fingerprint[:16]}"
 
     def _records(self) -> list[Record]:
-        found = (self._read_record(path.parent) for path in self.folder.glob("*/record.json"))
-        return [record for record in found if record]
+        """Those that can be read, the history of all slots."""
+        found = []
+        for path in self.folder.glob("*/record.json"):
+            with suppress(OSError, StorageError):
+                found.append(_parse_record(path.read_bytes()))
+        return found
 
     def _read_record(self, place: Path) -> Record | None:
+        path = place / "record.json"
         try:
-            return Record(**json.loads((place / "record.json").read_text(encoding="utf-8")))
+            return _parse_record(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
-            self.say(f"{place / 'record.json'}: not readable ({error}); the artifact counts as absent")
+        except (OSError, StorageError) as error:
+            self.say(f"{path}: not readable ({error}); the artifact counts as absent")
             return None
 
 
-class MemberFolder(MutableMapping[tuple[int, int], Any]):
-    """Finished members by (fold, seed), one file each, named after its own hash: ``3-0.<sha256>.joblib``.
-
-    Each is on the disk before the next is fitted, so that an interrupted run loses none.
-    """
-
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder = folder
-        self.say = say
-
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        import joblib
-
-        for path in self._files(key):
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:  # another process has ended, and removed what its run is made of
-                continue
-            if hashlib.sha256(data).hexdigest() == path.name.split(".")[1]:
-                return joblib.load(io.BytesIO(data))
-            self.say(f"{path}: corrupt member; fitted again")
-            path.unlink(missing_ok=True)
-        raise KeyError(key)
-
-    def __setitem__(self, key: tuple[int, int], member: Any) -> None:
-        import joblib
-
-        buffer = io.BytesIO()
-        joblib.dump(member, buffer)
-        data = buffer.getvalue()
-        name = f"{key[0]}-{key[1]}.{hashlib.sha256(data).hexdigest()}.joblib"
-        write_atomically(self.folder / name, lambda file: file.write(data))
-
-    def __delitem__(self, key: tuple[int, int]) -> None:
-        for path in self._files(key):
-            path.unlink()
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        for path in sorted(self.folder.glob("*.joblib")):
-            fold, seed = path.name.split(".")[0].split("-")
-            yield int(fold), int(seed)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def remove(self) -> None:
-        """Remove the folder, once the members are part of a run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _files(self, key: tuple[int, int]) -> list[Path]:
-        return sorted(self.folder.glob(f"{key[0]}-{key[1]}.*.joblib"))
+def _age_in_days(folder: Path) -> float:
+    """Since its content last changed; 0 if it is gone, and less where a clock was put back."""
+    try:
+        return (time.time() - folder.stat().st_mtime) / 86_400
+    except FileNotFoundError:
+        return 0.0
 
 
 def _short(value: str | None) -> str:

@@ -75,10 +75,11 @@ def _with(plan: Plan, **tables: Any) -> Plan:
 
 
 def _cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Run":
-    """Cross-validate on some tables; the members are not kept."""
-    matrices = pipeline.build_features(plan, experiment, frames)
+    """Cross-validate on some tables; no member is kept, nor taken up that was fitted on other tables."""
+    matrices, members = pipeline.build_features(plan, experiment, frames), plan.workspace.store.members_of(stage)
+    members.clear()
     run = pipeline.cross_validate(plan, stage, experiment, frames, matrices)
-    plan.workspace.store.members_of(stage).remove()
+    members.clear()
     return replace(run, members=())
 
 

@@ -25,7 +25,8 @@ from houseprice.cli_options import (
     make_plan,
     open_workspace,
 )
-from houseprice.errors import HousePriceError
+from houseprice.console import echo
+from houseprice.errors import HousePriceError, printable
 
 
 class _Commands(TyperGroup):
@@ -35,7 +36,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except HousePriceError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(printable(f"error: {error}"), err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             typer.echo("interrupted; what is finished is kept, and the same command goes on from here", err=True)
@@ -67,7 +68,7 @@ def ingest(
     workspace = open_workspace(root, competition)
     provenance = pipeline.ingest(workspace, source)
     pipeline.tables(pipeline.make_plan(workspace))
-    typer.echo(f"{workspace.raw}: {', '.join(provenance.files)} (source: {provenance.source}, {provenance.origin})")
+    echo(f"{workspace.raw}: {', '.join(provenance.files)} (source: {provenance.source}, {provenance.origin})")
 
 
 @app.command()
@@ -170,7 +171,7 @@ def _draw_curves(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
     for row in rows:
         if row["curves"]:
             title = f"{row['name']}, {metric} by epoch, log axis, mean of folds"
-            typer.echo("\n".join(sketch(title, curves_from_json(row["curves"]))))
+            echo("\n".join(sketch(title, curves_from_json(row["curves"]))))
 
 
 @app.command()
@@ -262,15 +263,13 @@ def submit(
     path = pipeline.submit(plan, entry, out)
     summary = plan.summary(plan.blend(entry))
     metric = workspace.competition.metric
-    typer.echo(
-        f"{path}  out-of-fold {metric} {summary['score']:.5f} ± {summary['std_error']:.5f} (source: {plan.source})"
-    )
+    echo(f"{path}  out-of-fold {metric} {summary['score']:.5f} ± {summary['std_error']:.5f} (source: {plan.source})")
     if said:
         of_boards = (("public", said.public), ("private", said.private))
         scores = ", ".join(f"{what} {score:.5f}" for what, score in of_boards if score is not None)
         pending = "pending; the same command asks for its score, and hands it in no second time"
         unscored = pending if said.pending else "scored, but the competition does not show the score"
-        typer.echo(f"submission {said.ref} to {workspace.competition.ingest.kaggle}: {scores or unscored}")
+        echo(f"submission {said.ref} to {workspace.competition.ingest.kaggle}: {scores or unscored}")
 
 
 @app.command()
@@ -298,7 +297,7 @@ def report(
     page = render(gather(plan, entry, by))
     path = plan.workspace.entry_path("report").with_suffix(".html")
     write_text(path, page)
-    typer.echo(f"{path}  {len(page.encode()) / 1e6:.1f} MB, opens with no network (source: {plan.source})")
+    echo(f"{path}  {len(page.encode()) / 1e6:.1f} MB, opens with no network (source: {plan.source})")
 
 
 @app.command()
@@ -337,7 +336,7 @@ def reproduce(
 
     workspace = open_workspace(root, competition)
     name = entry or workspace.competition.entry
-    typer.echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
+    echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
 
 
 @app.command()
@@ -361,7 +360,7 @@ def bench(
         print_json(result)
     else:
         print_table("ratios", ("ratio", "value"), list(result["ratios"].items()))
-        typer.echo(f"on {result['machine']['processor']}; of 16 seeds the other side is timed on one, and scaled")
+        echo(f"on {result['machine']['processor']}; of 16 seeds the other side is timed on one, and scaled")
 
 
 def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from houseprice.cli_options import NAME, ROOT, Json, Name, Root, make_plan, open_workspace
-from houseprice.console import NO_VALUE
+from houseprice.console import NO_VALUE, echo
 from houseprice.errors import LeaderboardError, nearest
 
 if TYPE_CHECKING:
@@ -197,10 +197,10 @@ def _record_board_score(workspace: Any, name: str, public: Any, private: float |
     greater_is_better = workspace.competition.scoring.greater_is_better
     record_board_score(workspace.board, entry, public, private, may_be_negative=greater_is_better)
     said = f"public {public:.5f}" + ("" if private is None else f", private {private:.5f}")
-    typer.echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
+    echo(f"{entry.key}: {said}; out-of-fold {entry.score:.5f} ± {entry.std_error:.5f}")
     enough = len(board_scores(workspace.board)) >= ENTRIES_NEEDED
     if enough and (found := handing_in.recommend_finals(pipeline.make_plan(workspace))):
-        typer.echo(found.sentence)
+        echo(found.sentence)
 
 
 @app.command()
@@ -307,7 +307,7 @@ def residuals(
     _print_groups(f"by predicted {price}", price, shown.bands, metric.name)
     if by is not None:
         _print_groups(f"by {by}", by, shown.by, metric.name)
-    typer.echo("Residual: out-of-fold prediction less target on the metric's scale; above 0 is predicted too high.")
+    echo("Residual: out-of-fold prediction less target on the metric's scale; above 0 is predicted too high.")
 
 
 def _print_groups(title: str, column: str, groups: "Sequence[Group]", metric: str) -> None:

@@ -9,7 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from houseprice.config import Competition
+from houseprice.documents import parse_toml
 from houseprice.errors import ConfigError, nearest
+
+_WIDEST_VALUE = 200  # characters of a message
+_MOST_STEPS = 8  # of an override's key
 
 
 def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
@@ -29,7 +33,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         Naming the file, the key, the value and the nearest known key.
     """
     try:
-        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        document = parse_toml(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
         others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
         raise ConfigError(
@@ -40,12 +44,12 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
                 else "choose the project's folder with --root"
             )
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for override in overrides:
         _override(document, override)
     _inherit(document, path)
-    competition = competition_from_json(document, " --set ".join([str(path), *overrides]))
+    competition = competition_from_json(document, " --set ".join([str(path), *map(_cut, overrides)]))
     if competition.name != path.parent.name:
         raise ConfigError(
             f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
@@ -70,24 +74,26 @@ def competition_from_json(document: Any, where: str) -> Competition:
 def _override(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     steps = key.strip().split(".")
-    if not equals or not all(steps):
-        raise ConfigError(f"--set {override}: write key=value, such as mlp.weight_decay=0.01")
+    if not equals or not all(steps) or len(steps) > _MOST_STEPS:
+        raise ConfigError(f"--set {_cut(override)}: write key=value, such as mlp.weight_decay=0.01")
     if steps[0] not in Competition.model_fields:
         tables = {name: document[name] for name in ("experiments", "ensembles") if isinstance(document.get(name), dict)}
         section = next((name for name, table in tables.items() if steps[0] in table), None)
         if section is None:
             known = [*(name for table in tables.values() for name in table), *Competition.model_fields]
-            raise ConfigError(f"--set {override}: unknown name {steps[0]!r}; {nearest(steps[0], known)}")
+            raise ConfigError(f"--set {_cut(override)}: unknown name {_cut(steps[0])!r}; {nearest(steps[0], known)}")
         steps = [section, *steps]
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
+    except ValueError as error:
+        raise ConfigError(f"--set {_cut(override)}: {error}") from error
     table = document
     for step in steps[:-1]:
         table = table.setdefault(step, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {step!r} is a value, not a table")
+            raise ConfigError(f"--set {_cut(override)}: {step!r} is a value, not a table")
     table[steps[-1]] = value
 
 
@@ -143,4 +149,9 @@ def _complaint(source: str, detail: dict[str, Any]) -> str:
         message = message.replace(python, toml)
     where = f"{source}: " + (".".join(steps) + ": " if steps else "")
     scalar = isinstance(detail["input"], str | int | float | bool)
-    return f"{where}{message}" + (f" (it is {detail['input']!r})" if scalar else "")
+    return f"{where}{message}" + (f" (it is {_cut(repr(detail['input']))})" if scalar else "")
+
+
+def _cut(text: str) -> str:
+    """A value as a message quotes it: who gave one of a thousand characters knows it by its beginning."""
+    return text if len(text) <= _WIDEST_VALUE else f"{text[:_WIDEST_VALUE]}…"

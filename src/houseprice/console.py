@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from houseprice.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -20,7 +22,7 @@ class ConsoleListener:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -57,13 +59,18 @@ class LineListener(ConsoleListener):
 
     def say(self, text: str) -> None:
         """Print one line."""
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Show how far something long is by a line every few seconds."""
         with self._lines(title) as report:
             yield report
+
+
+def echo(text: str) -> None:
+    """Print a line on stdout."""
+    print(printable(text))
 
 
 def print_json(document: Any) -> None:
@@ -102,11 +109,11 @@ def print_table(
     for column in least:
         if sum(width + _BETWEEN for name, width in widths.items() if name not in left_out) > console.width:
             left_out += [column] if column in widths else []
-    table = Table(title=Text(title), box=box.SIMPLE, title_justify="left")
+    table = Table(title=Text(printable(title)), box=box.SIMPLE, title_justify="left")
     shown = [position for position, column in enumerate(columns) if column not in left_out]
     for position in shown:
         is_number = bool(rows) and all(_is_number(row[position]) for row in rows)
-        table.add_column(Text(columns[position]), justify="right" if is_number else "left", overflow="fold")
+        table.add_column(Text(_cell(columns[position])), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row[position])) for position in shown))
     console.print(table)
@@ -123,7 +130,7 @@ def print_notes(notes: Iterable[str]) -> None:
 
     console = _console()
     for note in notes:
-        console.print(Text(note))
+        console.print(Text(printable(note)))
 
 
 def _console() -> "Console":
@@ -151,4 +158,4 @@ def _cell(value: object) -> str:
         return NO_VALUE
     if isinstance(value, bool):
         return "yes" if value else ""
-    return f"{value:.5f}" if isinstance(value, float) else str(value)
+    return f"{value:.5f}" if isinstance(value, float) else printable(str(value))

@@ -23,7 +23,7 @@ class HousePriceError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback: the message alone, as the command line does."""
-        return [f"error: {self}"]
+        return [printable(f"error: {self}")]
 
 
 class ConfigError(HousePriceError):
@@ -67,6 +67,22 @@ def listing(values: Iterable[object], limit: int = 5) -> str:
     shown = [str(value) for value in values]
     text = ", ".join(shown[:limit])
     return text if len(shown) <= limit else f"{text}, … ({len(shown)} in all)"
+
+
+_CONTROLS = {*range(32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {*map(ord, "\n\t")}
+_ESCAPES = {code: chr(code).encode("unicode_escape").decode() for code in _CONTROLS}
+
+
+def printable(text: str) -> str:
+    r"""Text for a terminal, whatever it quotes of a file: control characters stand as their escapes.
+
+    So no column name moves the cursor, sets a title or runs right to left over what is beside it; line ends and tabs
+    remain.
+
+    >>> printable("column '\x1b[2J\x07' in train.csv")
+    "column '\\x1b[2J\\x07' in train.csv"
+    """
+    return text.translate(_ESCAPES)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -1,10 +1,17 @@
-"""Writing and hashing files: the one place where bytes of ours reach the disk."""
+"""Writing and hashing files: the one place where bytes of ours reach the disk, and where processes make way.
 
+Whatever is unfinished is locked by the process that works on it (``flock``). The system drops the lock when that
+process ends, however it ends, so that others can tell what a killed one has left behind from what is in use.
+"""
+
+import fcntl
+import glob
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -43,17 +50,108 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        remove_abandoned(path.parent.glob(f".{glob.escape(path.name)}.????????.part"))
+        with _part_of(path) as part:
+            write(part)
+            part.flush()
+            os.fsync(part.fileno())
+            Path(part.name).chmod(0o644)
+            Path(part.name).replace(path)
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file beside ``path``, locked while it is written; removed if the block has not renamed it."""
+    while True:
+        with tempfile.NamedTemporaryFile(
+            prefix=f".{path.name}.", suffix=".part", dir=path.parent, delete=False
+        ) as part:
+            if not _lock(part.fileno(), Path(part.name)):
+                continue
+            try:
+                yield part
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+            return
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder for the block alone: locked meanwhile, and removed in the end unless the block has renamed it.
+
+    What processes that were killed have left under the same prefix is removed, too.
+    """
+    remove_abandoned(parent.glob(f"{prefix}*"))
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with locked(folder) as is_ours:
+            if not is_ours:
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True, on_wait: Callable[[], None] = lambda: None) -> Iterator[bool]:
+    """Hold the lock of a file or folder within the block.
+
+    Parameters
+    ----------
+    path
+        What is locked; nothing is written.
+    wait
+        Whether to wait while another process holds it.
+    on_wait
+        Called before the waiting begins.
+
+    Returns
+    -------
+    bool
+        Whether it is held, and ``path`` still there. On a file system that knows no locks it counts as held by
+        those who would wait, and as not held by those who wouldn't.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    except OSError:  # no right to read it
+        yield wait
+        return
+    try:
+        yield _lock(handle, path, wait, on_wait)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path, wait: bool = True, on_wait: Callable[[], None] = lambda: None) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            return False
+        on_wait()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return wait
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def remove_abandoned(paths: Iterable[Path]) -> None:
+    """Remove those of the files and folders that no process holds the lock of; best effort."""
+    for path in paths:
+        with suppress(OSError), locked(path, wait=False) as is_abandoned:
+            if is_abandoned and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif is_abandoned:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.errors import ConfigError, SubmissionError
+from houseprice.errors import ConfigError, StorageError, SubmissionError
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe, recorded_files
 from houseprice.recipes import Linear
@@ -60,7 +60,10 @@ def tables(plan: Plan) -> "Tables":
         from houseprice.data.ingest import read_raw
         from houseprice.data.tables import read_tables
 
-        return read_tables(read_raw(workspace.raw), workspace.competition, workspace.listener.say)
+        files = read_raw(workspace.raw)
+        if {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} != plan.raw:
+            raise StorageError(f"{workspace.raw}: its files were replaced meanwhile. Run the command again.")
+        return read_tables(files, workspace.competition, workspace.listener.say)
 
     found: Tables = workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
@@ -148,7 +151,6 @@ def train(plan: Plan, experiment: str) -> "Run":
         summarize,
         lambda: (tables(plan), features(plan, experiment)),
     )
-    workspace.store.members_of(stage).remove()
     record(plan, stage, "run", experiment, run, plan.summary(stage))
     if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
         from houseprice.learn.checkpoint import save_weights
@@ -160,7 +162,7 @@ def train(plan: Plan, experiment: str) -> "Run":
 
 
 def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
-    """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
+    """Fit an experiment's members; each is kept as one of the stage's until the run is stored."""
     from houseprice.learn.crossval import cross_validate
     from houseprice.learn.estimators import reads_decisions
 
@@ -216,7 +218,6 @@ def nested(plan: Plan, experiment: str) -> "Nested":
         lambda value: {"members": value.n_members},
         lambda: (tables(plan), train(plan, experiment)),
     )
-    plan.workspace.store.members_of(stage).remove()
     return found
 
 

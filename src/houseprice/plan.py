@@ -1,7 +1,6 @@
 """A competition in its folder, and the plan of its stages: what each depends on, before anything is computed."""
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 from houseprice.artifacts import ArtifactStore, Stage
 from houseprice.competition import load_competition
 from houseprice.config import NAME, Competition, Ensemble
+from houseprice.documents import parse_json
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
 from houseprice.files import sha256_of
 from houseprice.recipes import Linear, Sklearn
@@ -298,7 +298,7 @@ def ensemble_recipe(competition: Competition, entry: str) -> Ensemble:
 def recorded_files(raw: Path) -> tuple[dict[str, str], str] | None:
     """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
     try:
-        record = json.loads((raw / "provenance.json").read_text(encoding="utf-8"))
+        record = parse_json((raw / "provenance.json").read_bytes())
         hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
         agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
         return (hashes, str(record["source"])) if agrees else None

@@ -1,14 +1,13 @@
 """Rebuilding an entry from its manifest, and saying what is different here where the bytes are."""
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from houseprice import pipeline
 from houseprice.competition import competition_from_json
 from houseprice.errors import SubmissionError, listing
-from houseprice.files import storing
+from houseprice.files import scratch_folder, storing
 from houseprice.manifest import check_import_paths, differences, environment
 from houseprice.plan import Workspace, choose_device
 
@@ -43,8 +42,8 @@ def reproduce(workspace: Workspace, path: Path) -> str:
         raise SubmissionError(
             f"{path}: was made from other raw files: {listing(differing, 8)}. Bring them: ingest --source DIR"
         )
-    with storing(workspace.folder), tempfile.TemporaryDirectory(prefix="reproduce-", dir=workspace.folder) as scratch:
-        rebuilt_in = replace(recorded, root=Path(scratch))
+    with storing(workspace.folder), scratch_folder(workspace.folder, "reproduce-") as scratch:
+        rebuilt_in = replace(recorded, root=scratch)
         shutil.copytree(workspace.raw, rebuilt_in.raw)
         rebuilt = pipeline.submission(pipeline.make_plan(rebuilt_in), str(manifest.get("entry")))
     if rebuilt == data:

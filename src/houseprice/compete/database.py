@@ -1,14 +1,14 @@
 """The leaderboard's file: SQLite, made whole and migrated forward however many processes begin at once."""
 
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from houseprice.errors import StorageError
+from houseprice.files import locked
 
 BUSY_SECONDS = 60.0
 _SECONDS_BETWEEN_SWITCHES = 0.005
@@ -65,7 +65,7 @@ def transaction(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
         The database.
     write
         Whether the block writes. It then has the right to from its beginning: a transaction that has read can't be
-        made to wait for it any more.
+        made to wait for it any more. A file in a read-only folder can be read, too.
 
     Raises
     ------
@@ -74,9 +74,14 @@ def transaction(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not write and _is_frozen(path):
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as database:
+                _check_version(database, path)
+                yield database
+            return
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as database, database:
             if not _is_ready(database, path):
-                with _alone_in(path.parent):
+                with locked(path.parent):  # network file systems may lock no folder; the database's own locks remain
                     _make_ready(database, path)
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -91,14 +96,31 @@ def transaction(path: Path, *, write: bool = False) -> Iterator[sqlite3.Connecti
         raise StorageError(f"{path}: leaderboard can't be used: {reason}") from error
 
 
-def _is_ready(database: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file has this schema and a write-ahead log."""
+def _is_frozen(path: Path) -> bool:
+    """Whether nothing can change the file: it lies whole in a read-only folder, where no log can lie beside it."""
+    return path.exists() and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+
+
+def _check_version(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file of another schema."""
     version = _version(database)
     if version > SCHEMA_VERSION:
         raise StorageError(
             f"{path}: written by a newer houseprice (schema {version}; this one knows {SCHEMA_VERSION}). Update it."
         )
-    return version == SCHEMA_VERSION and database.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    if version < SCHEMA_VERSION:
+        raise StorageError(
+            f"{path}: written by an older houseprice (schema {version}; this one has {SCHEMA_VERSION}), and its folder "
+            "is read-only. Make it writable, and the next command brings the file up to date."
+        )
+
+
+def _is_ready(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file has this schema and a write-ahead log."""
+    if _version(database) < SCHEMA_VERSION:
+        return False
+    _check_version(database, path)
+    return bool(database.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
 
 
 def _make_ready(database: sqlite3.Connection, path: Path) -> None:
@@ -129,15 +151,3 @@ def _version(database: sqlite3.Connection) -> int:
 
 def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Nobody else makes a database in the folder meanwhile: the folder's lock, which leaves no file behind."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # network file systems may lock no folder; the database's own locks remain
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

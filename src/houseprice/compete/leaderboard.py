@@ -164,7 +164,10 @@ def rows(path: Path) -> list[Row]:
         found = database.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM leaderboard ORDER BY score, kind DESC, name, created"
         )
-        return [_row(values) for values in found]
+        try:
+            return [_row(values) for values in found]
+        except (ValueError, TypeError) as error:
+            raise _damaged(path, f"a row can't be read: {error}") from error
 
 
 def evidence_of(path: Path, row: Row) -> Evidence | None:
@@ -187,18 +190,26 @@ def evidence_of(path: Path, row: Row) -> Evidence | None:
         found = database.execute(question, (row.kind, row.name, row.fingerprint)).fetchone()
     if found is None:
         return None
-    ids, n_repeats = tuple(json.loads(found[0])), found[3]
-    target, oof = (np.frombuffer(found[position], "<f8").astype(np.float64) for position in (1, 2))
-    fold_of_row = np.frombuffer(found[4], "<i8").astype(np.int64)
-    if not (len(ids) == len(target) == len(fold_of_row) / n_repeats and len(oof) and len(oof) % len(ids) == 0):
-        raise StorageError(
-            f"{path}: the evidence of {row.key} does not fit together: {len(ids)} ids, {len(target)} targets, "
-            f"{len(oof)} predictions, {len(fold_of_row)} folds in {n_repeats} repeats. Move the file away, and "
-            "`houseprice evaluate` and `ensemble` fill a new one."
+    try:
+        ids, n_repeats = tuple(json.loads(found[0])), found[3]
+        target, oof = (np.frombuffer(found[position], "<f8").astype(np.float64) for position in (1, 2))
+        fold_of_row = np.frombuffer(found[4], "<i8").astype(np.int64)
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, f"the evidence of {row.key} can't be read: {error}") from error
+    fits = len(ids) == len(target) and len(fold_of_row) == len(ids) * n_repeats
+    if not (fits and len(oof) and len(oof) % len(ids) == 0):
+        raise _damaged(
+            path,
+            f"the evidence of {row.key} does not fit together: {len(ids)} ids, {len(target)} targets, "
+            f"{len(oof)} predictions, {len(fold_of_row)} folds in {n_repeats} repeats",
         )
     if len(oof) > len(ids):
         oof = oof.reshape(len(ids), -1)
     return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1))
+
+
+def _damaged(path: Path, what: str) -> StorageError:
+    return StorageError(f"{path}: {what}. Move the file away, and `houseprice evaluate` and `ensemble` fill a new one.")
 
 
 def named(found: Sequence[Row], name: str, kinds: Collection[str] = ("run", "ensemble", "entry")) -> Row:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from houseprice.documents import parse_json
 from houseprice.errors import SubmissionError, listing
 from houseprice.files import write_atomically, write_text
 from houseprice.metrics import Metric, decide, labels_of
@@ -228,12 +229,12 @@ def read_entry(csv_path: Path) -> tuple[bytes, dict[str, Any]]:
     """
     try:
         data = csv_path.read_bytes()
-        manifest = json.loads(manifest_path(csv_path).read_text(encoding="utf-8"))
+        manifest = parse_json(manifest_path(csv_path).read_bytes())
     except OSError as error:
         raise SubmissionError(
             f"{error.filename}: cannot be read: {error.strerror}. An entry is a CSV with its .json beside it."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SubmissionError(f"{manifest_path(csv_path)}: not a manifest: {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
         raise SubmissionError(

@@ -20,8 +20,9 @@ from typing import Any, Literal
 from houseprice.config import Competition, MirrorFile
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, read_tables
+from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
-from houseprice.files import storing, write_atomically, write_text
+from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
 from houseprice.online import call_kaggle, check_online, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
@@ -29,6 +30,7 @@ SAMPLE_BANNER = (
     "*** BUILT-IN SAMPLE: synthetic houses, not the competition's data. Scores mean nothing and the entry can't be "
     "uploaded. For the real thing: houseprice ingest --source DIR ***"
 )
+_LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a file that fills any memory
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
 Say = Callable[[str], None]
@@ -73,6 +75,15 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
     """
     if raw.is_symlink():
         raw = raw.resolve()  # replaced where it lies
+    with storing(raw):
+        raw.parent.mkdir(parents=True, exist_ok=True)
+    with locked(raw.parent, on_wait=lambda: say(f"{raw}: another process is at it; waiting")):
+        return _ingest(raw, competition, source, say)
+
+
+def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -> Provenance:
+    """The same, alone at it: of two who replace a folder at once, the second would find it gone."""
+    remove_abandoned(raw.parent.glob(".raw.*"))
     replaced = raw.with_name("raw.replaced")
     if replaced.exists():  # a run was killed in the middle of `_store`
         if raw.exists():
@@ -124,7 +135,7 @@ def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
     path = raw / "provenance.json"
     found = _provenance("local", "found in raw/", files)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
         recorded = Provenance(document["source"], document["origin"], document["files"])
         if recorded.files == found.files:
             return recorded
@@ -149,27 +160,22 @@ def _store(
         return provenance
     if changed := [name for name in files if name in old and old[name] != new[name]]:
         say(f"{raw}: replacing {', '.join(changed)} by those of {origin}")
-    with storing(raw):
-        raw.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=".raw.", dir=raw.parent))
+    with storing(raw), scratch_folder(raw.parent, ".raw.") as staged:
+        if raw.is_dir():
+            left_out = shutil.ignore_patterns(*new, ".*.part")
+            shutil.copytree(raw, staged, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+        staged.chmod(0o755)
+        for name, data in new.items():
+            (staged / name).write_bytes(data)
+        replaced = raw.with_name("raw.replaced")
+        if raw.exists():
+            raw.rename(replaced)
         try:
-            if raw.is_dir():
-                shutil.copytree(raw, staged, symlinks=True, ignore=shutil.ignore_patterns(*new), dirs_exist_ok=True)
-            staged.chmod(0o755)
-            for name, data in new.items():
-                (staged / name).write_bytes(data)
-            replaced = raw.with_name("raw.replaced")
-            if raw.exists():
-                raw.rename(replaced)
-            try:
-                staged.rename(raw)
-            except OSError:
-                replaced.rename(raw)
-                raise
-            shutil.rmtree(replaced, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
+            staged.rename(raw)
+        except OSError:
+            replaced.rename(raw)
             raise
+        shutil.rmtree(replaced, ignore_errors=True)
     return provenance
 
 
@@ -281,6 +287,14 @@ def _get(url: str, timeout: float, deadline: float) -> bytes:
     return b"".join(pieces)
 
 
+def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """The files that are wanted, by their very names and into memory: whatever else is in the archive stays there."""
+    members = {member.filename: member for member in archive.infolist() if member.filename in FILES}
+    if too_large := [name for name, member in members.items() if member.file_size > _LARGEST_FILE]:
+        raise zipfile.BadZipFile(f"{', '.join(too_large)} would take more than {_LARGEST_FILE} bytes")
+    return {name: archive.read(member) for name, member in members.items()}
+
+
 def _download_with_kaggle(name: str) -> dict[str, bytes]:
     """The files of a competition through the Kaggle client."""
     with tempfile.TemporaryDirectory() as folder:
@@ -290,7 +304,7 @@ def _download_with_kaggle(name: str) -> dict[str, bytes]:
             raise NetworkError(f"kaggle: competition {name!r}: no archive arrived")
         try:
             with zipfile.ZipFile(archives[0]) as archive:
-                files = {member: archive.read(member) for member in FILES if member in archive.namelist()}
+                files = _unpacked(archive)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # RuntimeError: encrypted
             raise NetworkError(f"kaggle: {archives[0].name}: not a sound archive: {error}") from error
     if absent := [member for member in FILES[:2] if member not in files]:

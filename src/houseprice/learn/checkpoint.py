@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from houseprice.documents import parse_json
 from houseprice.errors import StorageError
 from houseprice.files import storing, write_atomically
 from houseprice.learn.members import Member
@@ -21,7 +22,7 @@ from houseprice.recipes import MLP, Linear
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-_HEADER = "houseprice"
+_HEADER, _DIGEST = "houseprice", "sha256"
 
 
 def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], Weights]) -> None:
@@ -129,7 +130,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], header: Mappi
     from safetensors.numpy import save
 
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    content = save(contiguous, metadata={_HEADER: json.dumps(header)})
+    content = save(contiguous, metadata={_HEADER: json.dumps(header), _DIGEST: _digest(contiguous, header)})
     write_atomically(path, lambda file: file.write(content))
 
 
@@ -138,7 +139,20 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+            metadata = file.metadata() or {}
+            header = parse_json(metadata[_HEADER])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if metadata[_DIGEST] != _digest(arrays, header):
+            raise ValueError("its content is not what was stored")
+        return arrays, header
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path}: can't be read ({error}); delete it, and train again") from error
+
+
+def _digest(arrays: Mapping[str, np.ndarray[Any, Any]], header: Mapping[str, Any]) -> str:
+    """SHA-256 over all that a file holds; safetensors itself would not notice a flipped bit of a weight."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -145,7 +145,7 @@ def fit(
             if not _out_of_memory(error):
                 raise
             raise TrainingError(
-                f"out of memory with {len(share)} members at a time: {error}. "
+                f"out of memory with {len(share)} members at a time: {_first_line(error)}. "
                 "Lower batch_size or hidden, or bound the members at a time by memory_mb."
             ) from error
         results.update(zip(share, fitted, strict=True))
@@ -168,8 +168,14 @@ def fit(
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of torch's errors, a CUDA device has one of its own; a processor's is known by its words alone."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Of torch's errors, a CUDA device has one of its own; a processor's are known by their words alone."""
+    words = ("can't allocate memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in words)
+
+
+def _first_line(error: Exception) -> str:
+    """What torch says, without the frames of its stack; Python's own errors may say nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 class _StoppedError(Exception):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from houseprice.errors import printable
 from houseprice.plan import Plan
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Table:
                 for cell, width, (_, is_number, _) in zip(cut, widths, columns, strict=True)
             ]
             lines.append("  ".join(padded).rstrip())
-        return "\n".join([self.title, *lines, *self.notes])
+        return printable("\n".join([self.title, *lines, *self.notes]))
 
     def _repr_html_(self) -> str:
         """Numbers stand right-aligned; all text is escaped."""
