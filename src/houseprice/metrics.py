@@ -158,8 +158,13 @@ class Metric:
         """Whether a score that differs so from another is the better one."""
         return difference > 0 if self.greater_is_better else difference < 0
 
+    @property
+    def better_side(self) -> str:
+        """Where, seen from 0, a difference from another score lies that is for the better: ``above`` or ``below``."""
+        return "above" if self.greater_is_better else "below"
+
     def error(self, score: float) -> float:
-        """The score as something to be lowered, which learning curves show: 1 - score where greater is better."""
+        """The score as something to be lowered, for curves and importance: 1 - score where greater is better."""
         return 1 - score if self.greater_is_better else score
 
     @property

@@ -123,7 +123,7 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
     name
         The file's name, for messages.
     """
-    frame = frame.copy()
+    frame = extract(frame.copy(), recipe.extract)
     named = [(role, column) for role in ("number", "category", "drop") for column in getattr(recipe, role)]
     named += [("ordinal", column) for group in recipe.ordinal for column in group.columns]
     for role, column in named:
@@ -140,7 +140,7 @@ def assign_roles(frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: st
     for group in recipe.ordinal:
         for column in group.columns:
             frame[column] = _as_code(frame[column], group.order, name)
-    frame = derive(extract(frame, recipe.extract), recipe.derived)
+    frame = derive(frame, recipe.derived)
     for column in recipe.category:
         frame[column] = _as_text(frame[column])
     return frame.drop(columns=list(recipe.drop))

@@ -91,7 +91,10 @@ class Leaderboard(Shown):
                 for a, b, pair in pairs
             ]
         )
-        note = "Difference: score of the first less the second's, with its 95 % interval; below 0 the first is better."
+        side = self._plan.workspace.competition.scoring.better_side
+        note = (
+            f"Difference: score of the first less the second's, with its 95 % interval; {side} 0 the first is better."
+        )
         return Table(f"{self._metric} compared on the same rows", frame, (note, *warnings_of(self._plan)))
 
     def plot(self) -> "go.Figure":

@@ -198,7 +198,7 @@ class Run(Scored):
         import pandas as pd
 
         rows = pipeline.summarize_importance(self._plan, self.name)
-        metric = self._metric.name
+        metric = self._metric.error_name
         frame = pd.DataFrame(rows).rename(columns={"increase": f"rise of {metric}", "std_error": "± s.e."})
         note = (
             f"By how much {metric} rises, on rows that the members did not see, when a column's cells are exchanged. "
@@ -220,7 +220,7 @@ class Run(Scored):
         curves = self.curves
         if curves is None:
             raise TrainingError(f"experiment {self.name!r} has no learning curves: it is not trained in epochs")
-        return figures.learning_curves(self.name, curves.epochs, curves.train, curves.valid, self._metric.name)
+        return figures.learning_curves(self.name, curves.epochs, curves.train, curves.valid, self._metric.error_name)
 
     def plot_importance(self, top: int = 15) -> "go.Figure":
         """The most important columns."""
@@ -230,7 +230,7 @@ class Run(Scored):
 
         rows = pipeline.summarize_importance(self._plan, self.name)[:top]
         increase, error = (np.array([row[key] for row in rows]) for key in ("increase", "std_error"))
-        return figures.importance([row["column"] for row in rows], increase, error, self._metric.name)
+        return figures.importance([row["column"] for row in rows], increase, error, self._metric.error_name)
 
     def _shown(self) -> Table:
         from houseprice.learn.curves import diagnose

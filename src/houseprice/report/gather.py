@@ -84,7 +84,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     assert evidence is not None  # submit has recorded it
     curves = _curves(plan, found.rows)
     residuals = residuals_of(evidence, tables, metric, worst=WORST_ROWS)
-    panels = panels_of(found.rows, curves, metric.name, _keys_of_runs(plan, found.rows, blend["weights"]))
+    panels = panels_of(found.rows, curves, metric.error_name, _keys_of_runs(plan, found.rows, blend["weights"]))
     decimals = decimals_for(next((r.std_error for r in found.rows if r.key == found.best), row.std_error))
     board = board_of(found, notes(found, decimals))
     columns = columns_of(tables)
@@ -255,7 +255,7 @@ def _figures(
         top = ranking[:BARS_OF_IMPORTANCE]
         increase, error = (np.array([column[key] for column in top]) for key in ("increase", "std_error"))
         names = [column["column"] for column in top]
-        drawn[f"importance-{place}"] = figures.importance(names, increase, error, metric.name)
+        drawn[f"importance-{place}"] = figures.importance(names, increase, error, metric.error_name)
     if ledger:
         oof, public = (np.array([getattr(line, name) for line in ledger.entries]) for name in ("oof", "public"))
         names = [line.name for line in ledger.entries]
