@@ -14,6 +14,7 @@ import pytest
 import sklearn.datasets
 from numpy.typing import NDArray
 
+import houseprice
 from competitions import environment
 from conftest import REPOSITORY
 
@@ -165,8 +166,31 @@ def test_ten_digits_to_labels(tmp_path: Path) -> None:
     given = np.array([float(label) for _, label in rows])
     assert (given == truth).mean() > 0.96
     assert "the same" in done(tmp_path, "digits", "reproduce", "submissions/digits/both.csv")
-    drawn = done(tmp_path, "digits", "evaluate", "mlp")
-    assert "1 - accuracy by epoch" in drawn
+    assert "1 - accuracy by epoch" in done(tmp_path, "digits", "evaluate", "mlp")
+    assert "above 0 the first is better" in done(tmp_path, "digits", "compare", "mlp", "lda")
+    said = done(tmp_path, "digits", "residuals", "--by", "x2")
+    assert "Predicted: the out-of-fold probability of the row's own class" in said
+    done(tmp_path, "digits", "report")
+    page = (tmp_path / "submissions" / "digits" / "report.html").read_text(encoding="utf-8")
+    for words in ("Confusion matrix", "Calibration", "greater is better", "1 - accuracy"):
+        assert words in page
+    for words in ("lower is better", "squared error", "a price about"):
+        assert words not in page
+
+
+def test_classes_in_a_notebook(tmp_path: Path) -> None:
+    bundled(tmp_path, "breast_cancer", CANCER, "Kind", ["malignant", "benign"])
+    competition = houseprice.Competition.load("breast-cancer", root=tmp_path)
+    run = competition.train("logistic")
+    matrix = run.plot_predictions().data[0]
+    assert matrix.text.sum() == len(run.oof)
+    assert run.plot_residuals().data[1].x.max() <= 1
+    assert 0 <= run.oof.min() < run.oof.max() <= 1
+    assert run.importance().frame.columns[0] == "rise of 1 - auc"
+    table = competition.compare(run, competition.train("svm"))
+    assert "above 0 the first is better" in " ".join(table.notes)
+    assert len(run.residuals(by="x0").frame) > 1
+    assert len(run.worst(3).frame) == 3
 
 
 def test_a_probability_for_each_digit(tmp_path: Path) -> None:

@@ -307,7 +307,8 @@ def residuals(
     share = _share_of(metric)
     heads = (workspace.competition.id, price, "predicted", "residual", share)
     print_table(title, heads, [(i, _natural(t), _natural(p), r, s) for i, t, p, r, s in cells])
-    _print_groups(f"by predicted {price}", price, shown.bands, metric)
+    predicted = price if workspace.competition.task == "regression" else "probability"
+    _print_groups(f"by predicted {predicted}", predicted, shown.bands, metric)
     if by is not None:
         _print_groups(f"by {by}", by, shown.by, metric)
     typer.echo(_RESIDUAL[workspace.competition.task])

@@ -227,6 +227,24 @@ class Metric:
         return self.row_losses(y_true, self.decided(y_true, y_pred, fold_of_row))
 
 
+def confusion_of(metric: Metric, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    """The confusion matrix of out-of-fold predictions as they are scored, float64 [true class, given class].
+
+    Where the metric reads probabilities, two classes are told apart at 0.5.
+    """
+    return _counts(y_true, metric.decided(y_true, y_pred, fold_of_row))
+
+
+def calibration_of(y_true: Float, y_pred: Float) -> tuple[Float, Float, Float]:
+    """`houseprice.scores.calibration` of the second of two classes; of more, of the most probable one.
+
+    Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, §2.
+    """
+    if y_pred.ndim == 1:
+        return scores.calibration(y_true, y_pred)
+    return scores.calibration((labels_of(y_pred) == y_true).astype(np.float64), y_pred.max(axis=1))
+
+
 def decide(probability: Float, threshold: float | None) -> Float:
     """Probabilities of the second of two classes as 0 or 1; without a threshold they stay as they are."""
     return probability if threshold is None else (probability >= threshold).astype(np.float64)

@@ -120,7 +120,8 @@ class Leaderboard(Shown):
         pairs = [[found.comparisons.get((a.key, b.key)) for b in found.rows] for a in found.rows]
         differences = np.array([[np.nan if pair is None else pair.difference for pair in line] for line in pairs])
         verdicts = [[pair and pair.verdict for pair in line] for line in pairs]
-        return figures.comparison_matrix(labels(found.rows), differences, verdicts)
+        greater = self._plan.workspace.competition.scoring.greater_is_better
+        return figures.comparison_matrix(labels(found.rows), differences, verdicts, greater)
 
     @property
     def _metric(self) -> str:
