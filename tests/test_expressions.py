@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
+from houseprice.config import Extract
+from houseprice.data import patterns
 from houseprice.data.expressions import derive
+from houseprice.data.patterns import extract
 from houseprice.errors import ConfigError
 
 
@@ -223,3 +227,48 @@ def test_no_column_is_replaced(frame: pd.DataFrame) -> None:
 def test_a_derived_column_may_be_called_like_a_function(frame: pd.DataFrame) -> None:
     derived = derive(frame, {"isna": "a + 1", "More": "`isna` + isna(a)"})
     np.testing.assert_array_equal(derived["More"], frame["a"] + 1)
+
+
+# extracted columns -----------------------------------------------------------------------------------------
+
+
+def test_a_group_of_a_pattern_becomes_a_column_with_gaps() -> None:
+    frame = pd.DataFrame(
+        {"Name": pd.Series(["Braund, Mr. Owen", "Madonna", None], dtype="str"), "Age": [1.0, 2.0, 3.0]}
+    )
+    found = extract(frame, {"Title": Extract(column="Name", pattern=r", (\w+)\.")})
+    assert list(found["Title"].fillna("-")) == ["Mr", "-", "-"]
+    assert found["Title"].dtype == frame["Name"].dtype
+    assert list(frame.columns) == ["Name", "Age"]
+    for rules, message in (
+        ({"Age": Extract(column="Name", pattern="(a)")}, "extract.Age: a column has this name already"),
+        ({"T": Extract(column="Nam", pattern="(a)")}, "extract.T: no column 'Nam'; did you mean 'Name'"),
+        ({"T": Extract(column="Age", pattern="(a)")}, "column 'Age' holds numbers"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            extract(frame, rules)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("no group", "0 groups in brackets"),
+        ("(a)(b)", "2 groups in brackets"),
+        ("(a", "not a regular expression"),
+        ("(a+)+b", "a group that is repeated may take forever"),
+        ("(?:a|aa)*(b)", "a group that is repeated may take forever"),
+        ("(.*).*.*.*x", "4 open repetitions"),
+        ("(?:a?){50}(b)", "a group that is repeated may take forever"),
+    ],
+)
+def test_patterns_that_are_none_or_may_not_end_are_refused(pattern: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Extract(column="Name", pattern=pattern)
+
+
+def test_a_pattern_that_is_slow_on_long_cells_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    Extract(column="Name", pattern=r"\)+(\w)?")  # brackets that are text may be repeated
+    monkeypatch.setattr(patterns, "MOST_SECONDS", -1.0)
+    frame = pd.DataFrame({"Name": pd.Series(["a" * 100_000], dtype="str")})
+    with pytest.raises(ConfigError, match=r"extract.T: pattern '\(a\*\)' took over"):
+        extract(frame, {"T": Extract(column="Name", pattern="(a*)")})

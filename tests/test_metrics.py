@@ -9,8 +9,9 @@ import pytest
 import sklearn.metrics
 from numpy.typing import NDArray
 
+from houseprice import scores
 from houseprice.errors import DataError, MetricError
-from houseprice.metrics import METRICS, Metric, decide, labels_of, own_metric
+from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of, own_metric
 from houseprice.tasks import METRICS_OF, Reads, Task
 
 Float = NDArray[np.float64]
@@ -330,3 +331,29 @@ def test_a_users_metric_that_fails_is_named() -> None:
     metric = own_metric("sklearn.metrics.log_loss", "binary", "probability", False)
     with pytest.raises(MetricError, match=r"metric sklearn.metrics.log_loss failed on 3 rows: .* Mend it\."):
         metric.score(np.zeros(3), np.full(3, 0.5))
+
+
+# what is drawn of classes -----------------------------------------------------------------------------------------
+
+
+def test_a_confusion_matrix_counts_what_is_scored() -> None:
+    metric = METRICS["f1"]
+    y_true, probability = predicted(metric, "binary", 90)
+    fold_of_row = np.arange(90) % 3
+    counts = confusion_of(metric, y_true, probability, fold_of_row)
+    decided = metric.decided(y_true, probability, fold_of_row)
+    np.testing.assert_array_equal(counts, sklearn.metrics.confusion_matrix(y_true, decided))
+    assert scores.f1(counts) == pytest.approx(metric.score(y_true, decided))
+
+
+def test_calibration_says_how_often_bands_came_true() -> None:
+    random = np.random.default_rng(0)
+    probability = random.random(20_000)
+    y_true = (random.random(20_000) < probability).astype(float)
+    mean, share, error = calibration_of(y_true, probability)
+    assert len(mean) == 10
+    assert (np.abs(share - mean) < 4 * error).all()
+    np.testing.assert_allclose(mean, np.arange(0.05, 1, 0.1), atol=0.02)
+    assert len(calibration_of(y_true, np.full(20_000, 0.5))[0]) == 1
+    of_most_probable = calibration_of(*predicted(METRICS["accuracy"], "multiclass", 400))
+    assert of_most_probable[0].min() >= 0.25

@@ -69,6 +69,8 @@ def test_texts_of_files_are_shown_not_read_as_tags() -> None:
         figures.score_intervals(names, scores, scores, scores, HOSTILE, ["better", "worse"]),
         figures.comparison_matrix(names, two, [["better", None], ["worse", "not distinguishable"]]),
         figures.board_against_oof(names, scores, scores, HOSTILE, [True, False]),
+        figures.confusion_matrix(two, names),
+        figures.calibration(scores, scores, scores, HOSTILE),
     ]
     for figure in every:
         text = json.dumps(drawn(figure), ensure_ascii=False)
@@ -99,3 +101,15 @@ def test_log_axes_have_ticks_within_what_they_show(low: float, high: float) -> N
     ticks = figures.predicted_against_true(values, values, ["a", "b"], log=True).layout.xaxis.tickvals
     assert all(low <= tick <= high for tick in ticks)
     assert len(ticks) <= 12
+
+
+def test_a_confusion_matrix_is_coloured_by_the_share_of_the_true_class() -> None:
+    (cells,) = figures.confusion_matrix(np.array([[30.0, 10.0], [0.0, 5.0]]), ["no", "yes"]).data
+    assert cells.z.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert cells.text.tolist() == [[30.0, 10.0], [0.0, 5.0]]
+
+
+def test_calibration_is_drawn_over_the_diagonal() -> None:
+    diagonal, rows = figures.calibration(np.array([0.1, 0.9]), np.array([0.2, 0.8]), np.array([0.1, 0.1]), "yes").data
+    assert list(diagonal.x) == list(diagonal.y) == [0, 1]
+    assert list(rows.y) == [0.2, 0.8]

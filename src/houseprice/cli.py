@@ -161,7 +161,7 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bo
     title = f"{competition.metric} of {competition.name}, all training rows (source: {plan.source})"
     print_table(title, heads, cells, ("columns", "members", "mean of folds"))
     if draws:
-        _draw_curves(rows, competition.metric)
+        _draw_curves(rows, competition.scoring.error_name)
 
 
 def _draw_curves(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -187,7 +187,7 @@ def importance(
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
-    """Show how much an experiment needs each column: the rise of its score when the column's cells are exchanged."""
+    """Show how much an experiment needs each column: the rise of its error when the column's cells are exchanged."""
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
@@ -199,7 +199,7 @@ def importance(
         print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
         return
     cells = [(row["column"], row["increase"], row["std_error"]) for row in ranking[:top]]
-    heads = ("column", f"rise of {rules.metric}", "± s.e.")
+    heads = ("column", f"rise of {rules.scoring.error_name}", "± s.e.")
     print_table(f"importance for {name} (source: {plan.source})", heads, cells)
 
 

@@ -41,10 +41,11 @@ def ablate(
         whole = {"source": plan.source, "metric": rules.metric, "configurations": found.configurations}
         print_json({**asdict(found), **whole, "outcomes": documents})
     else:
-        _print(found, f"{rules.metric} of {found.entry} without one part at a time (source: {plan.source})")
+        title = f"{rules.metric} of {found.entry} without one part at a time (source: {plan.source})"
+        _print(found, title, rules.scoring.better_side)
 
 
-def _print(found: "Ablation", title: str) -> None:
+def _print(found: "Ablation", title: str, better_side: str) -> None:
     from houseprice.console import aligned, print_notes, print_table
     from houseprice.review import decimals_for
 
@@ -63,20 +64,20 @@ def _print(found: "Ablation", title: str) -> None:
         "s": [round(each.seconds) for each in found.outcomes],
     }
     print_table(title, list(columns), list(zip(*columns.values(), strict=True)), ("s", "p", "left out"))
-    print_notes(_notes(found, digits))
+    print_notes(_notes(found, digits, better_side))
 
 
 def _p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def _notes(found: "Ablation", digits: int) -> list[str]:
+def _notes(found: "Ablation", digits: int, better_side: str) -> list[str]:
     from houseprice.errors import listing
 
     said = [f"Without {each.part}: {each.problem}" for each in found.outcomes if each.problem]
     said.append(
         f"The whole: {found.score:.{digits + 1}f} ± {found.std_error:.{digits}f}. Change: without the part less the "
-        "whole; above 0 the part helps."
+        f"whole; {'below' if better_side == 'above' else 'above'} 0 the part helps."
     )
     said.append(
         "p: the larger of the paired bootstrap over rows and the corrected t-test over folds, after Benjamini-Hochberg "

@@ -17,6 +17,7 @@ from houseprice.errors import LeaderboardError, nearest
 
 if TYPE_CHECKING:
     from houseprice.compete.leaderboard import Row
+    from houseprice.metrics import Metric
     from houseprice.review import Group, Review
 
 app = typer.Typer()
@@ -242,8 +243,9 @@ def compare(
         "p": aligned(f"{pair.p_adjusted:.2g}" for *_, pair in pairs),
         "first is": ["the same" if pair.is_same else pair.verdict for *_, pair in pairs],
     }
-    better = "above" if metric.greater_is_better else "below"
-    title = f"{metric.name} of {competition} on the same rows, first - second: {better} 0 the first is better"
+    title = (
+        f"{metric.name} of {competition} on the same rows, first - second: {metric.better_side} 0 the first is better"
+    )
     cells = list(zip(*columns.values(), strict=True))
     print_table(title, list(columns), cells, ("p rows", "p folds"))
     said = [f"p: the larger of both tests, corrected for all {found.n_pairs} pairs of the leaderboard's predictions."]
@@ -302,18 +304,31 @@ def residuals(
     price = workspace.competition.target
     title = f"worst rows of {row.name} (source: {row.source})"
     cells = [(each.id, each.target, each.prediction, each.residual, f"{each.share:6.1%}") for each in shown.worst]
-    heads = (workspace.competition.id, price, "predicted", "residual", "share of squared error")
+    share = _share_of(metric)
+    heads = (workspace.competition.id, price, "predicted", "residual", share)
     print_table(title, heads, [(i, _natural(t), _natural(p), r, s) for i, t, p, r, s in cells])
-    _print_groups(f"by predicted {price}", price, shown.bands, metric.name)
+    predicted = price if workspace.competition.task == "regression" else "probability"
+    _print_groups(f"by predicted {predicted}", predicted, shown.bands, metric)
     if by is not None:
-        _print_groups(f"by {by}", by, shown.by, metric.name)
-    echo("Residual: out-of-fold prediction less target on the metric's scale; above 0 is predicted too high.")
+        _print_groups(f"by {by}", by, shown.by, metric)
+    echo(_RESIDUAL[workspace.competition.task])
 
 
-def _print_groups(title: str, column: str, groups: "Sequence[Group]", metric: str) -> None:
+_RESIDUAL = {
+    "regression": "Residual: out-of-fold prediction less target on the metric's scale; above 0 is predicted too high.",
+    "binary": "Residual: out-of-fold probability of the positive class less 1, or 0 where the row has the other.",
+    "multiclass": "Predicted: the out-of-fold probability of the row's own class. Residual: that less 1.",
+}
+
+
+def _share_of(metric: "Metric") -> str:
+    return "share of squared error" if metric.of_mean == "root" else "share of the loss"
+
+
+def _print_groups(title: str, column: str, groups: "Sequence[Group]", metric: "Metric") -> None:
     from houseprice.console import print_table
 
-    heads = (column, "rows", metric, "mean residual", "± s.e.", "share of squared error")
+    heads = (column, "rows", metric.name, "mean residual", "± s.e.", _share_of(metric))
     cells = [
         (g.value, g.count, g.score, g.mean, None if math.isnan(g.std_error) else g.std_error, f"{g.share:6.1%}")
         for g in groups

@@ -151,14 +151,17 @@ class Extract(Table):
     @field_validator("pattern")
     @classmethod
     def _ends_in_time(cls, pattern: str) -> str:
-        """Repeated groups may try exponentially many ways to match one cell."""
+        """Repeated groups may try exponentially many ways to match one cell, n open repetitions its length to the n."""
         try:
             groups = re.compile(pattern).groups
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"not a regular expression: {error}") from error
         if groups != 1:
             raise ValueError(f"{groups} groups in brackets; write one, around what is wanted: ', (\\w+)\\.'")
-        if re.search(r"\)[*+{]", re.sub(r"\\.", "", pattern)):
+        bare = re.sub(r"\\.", "a", pattern)
+        if (repetitions := len(re.findall(r"[*+]|\{\d*,\}", bare))) > 3:
+            raise ValueError(f"{repetitions} open repetitions (*, +); use 3 at most")
+        if re.search(r"\)[*+{]", bare):
             raise ValueError("a group that is repeated may take forever; repeat a single character or class")
         return pattern
 
@@ -186,7 +189,7 @@ class Features(Table):
     """Columns of free text, each with the number of columns that its words are hashed into."""
     ordinal: tuple[Ordinal, ...] = ()
     extract: dict[str, Extract] = {}
-    """New text columns, found in others by regular expressions, before ``derived`` ones, which may use them."""
+    """New text columns, found in others by regular expressions, before all else: they may have any role."""
     derived: dict[str, str] = {}
     """New columns as expressions over others (`houseprice.data.expressions`)."""
     groups: tuple[Group, ...] = ()

@@ -158,8 +158,13 @@ class Metric:
         """Whether a score that differs so from another is the better one."""
         return difference > 0 if self.greater_is_better else difference < 0
 
+    @property
+    def better_side(self) -> str:
+        """Where, seen from 0, a difference from another score lies that is for the better: ``above`` or ``below``."""
+        return "above" if self.greater_is_better else "below"
+
     def error(self, score: float) -> float:
-        """The score as something to be lowered, which learning curves show: 1 - score where greater is better."""
+        """The score as something to be lowered, for curves and importance: 1 - score where greater is better."""
         return 1 - score if self.greater_is_better else score
 
     @property
@@ -220,6 +225,24 @@ class Metric:
     def oof_losses(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
         """The row losses of out-of-fold predictions as they are scored (`decided`), float64 [n_rows]."""
         return self.row_losses(y_true, self.decided(y_true, y_pred, fold_of_row))
+
+
+def confusion_of(metric: Metric, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    """The confusion matrix of out-of-fold predictions as they are scored, float64 [true class, given class].
+
+    Where the metric reads probabilities, two classes are told apart at 0.5.
+    """
+    return _counts(y_true, metric.decided(y_true, y_pred, fold_of_row))
+
+
+def calibration_of(y_true: Float, y_pred: Float) -> tuple[Float, Float, Float]:
+    """`houseprice.scores.calibration` of the second of two classes; of more, of the most probable one.
+
+    Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, §2.
+    """
+    if y_pred.ndim == 1:
+        return scores.calibration(y_true, y_pred)
+    return scores.calibration((labels_of(y_pred) == y_true).astype(np.float64), y_pred.max(axis=1))
 
 
 def decide(probability: Float, threshold: float | None) -> Float:

@@ -300,6 +300,8 @@ def residuals_of(
 ) -> Residuals:
     """Find the worst rows, and the error by a column's values and by predicted price.
 
+    Classes are predicted by probabilities: of the second of two, or of the row's own class (`of_true_class`).
+
     Parameters
     ----------
     evidence
@@ -327,9 +329,10 @@ def residuals_of(
     if (places < 0).any():
         odd = [row_id for row_id, place in zip(evidence.ids, places, strict=True) if place < 0]
         raise DataError(f"train.csv: lacks rows that were predicted: ids {listing(odd)}. Evaluate the row again.")
-    losses = metric.row_losses(evidence.target, evidence.oof)
-    predictions, targets = metric.from_link(evidence.oof), metric.from_link(evidence.target)
-    residuals, total = evidence.oof - evidence.target, float(losses.sum()) or 1.0
+    losses = metric.oof_losses(evidence.target, evidence.oof, evidence.fold_of_row[0])
+    target, oof = of_true_class(evidence)
+    predictions, targets = metric.from_link(oof), metric.from_link(target)
+    residuals, total = oof - target, float(losses.sum()) or 1.0
 
     def group(value: str, members: NDArray[np.int64]) -> Group:
         of_group = residuals[members]
@@ -344,7 +347,7 @@ def residuals_of(
             middle=float(np.median(predictions[members])),
         )
 
-    heaviest = np.argsort(-losses, kind="stable")[:worst]
+    heaviest = np.lexsort((-np.abs(residuals), -losses))[:worst]
     by_value: tuple[Group, ...] = ()
     if by is not None:
         by_value = tuple(group(*each) for each in _groups(tables.train[by].iloc[places]))
@@ -364,6 +367,17 @@ def residuals_of(
         by=by_value,
         bands=tuple(group(*each) for each in _cut(predictions, np.arange(len(predictions)), 10)),
     )
+
+
+def of_true_class(evidence: Evidence) -> tuple[Float, Float]:
+    """Truth and prediction of each row as one number, float64 [n_rows] each.
+
+    Of more classes than two: 1, and the probability of the row's own class, whose residuals are 0 at best.
+    """
+    if evidence.oof.ndim == 1:
+        return evidence.target, evidence.oof
+    own = evidence.oof[np.arange(len(evidence.target)), evidence.target.astype(np.int64)]
+    return np.ones_like(own), own
 
 
 MISSING = "missing"

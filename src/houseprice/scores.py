@@ -188,3 +188,21 @@ def jackknife_influence(score: Callable[[NDArray[np.bool_]], float], n_rows: int
         size = int(inside.sum())
         influence[inside] = (n_rows - size) / np.sqrt(size) * (whole - score(~inside))
     return np.asarray(influence - influence.mean())
+
+
+def calibration(came_true: Float, probability: Float, n_bands: int = 10) -> tuple[Float, Float, Float]:
+    """Bands of about as many rows each by their probability: its mean, the share that came true, and its error.
+
+    DeGroot & Fienberg, "The comparison and evaluation of forecasters", *The Statistician* 32 (1983).
+
+    Returns
+    -------
+    float64 [n_bands] each
+        Fewer than asked for where many rows have the same probability; the standard error is binomial.
+    """
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, n_bands + 1)))
+    band = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, max(len(edges) - 2, 0))
+    counts = np.bincount(band)
+    inside = counts > 0
+    mean, share = (np.bincount(band, values)[inside] / counts[inside] for values in (probability, came_true))
+    return mean, share, np.sqrt(share * (1 - share) / counts[inside])

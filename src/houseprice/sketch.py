@@ -32,6 +32,9 @@ def sketch(title: str, curves: Curves, width: int = 60, height: int = 8) -> list
         for name, scores in drawn.items()
         if (known := np.isfinite(scores) & (scores > 0)).any()
     }  # [column of dots]; NaN before the first epoch with a score
+    if not logs:  # no score, or none above 0
+        found = diagnose(curves)
+        return [f"{title}: {found.verdict}; {found.reason}"]
     low, high = float(np.nanmin(list(logs.values()))), float(np.nanmax(list(logs.values())))
     ends: dict[int, list[str]] = {}
     for name, log in logs.items():

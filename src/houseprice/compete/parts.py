@@ -92,7 +92,8 @@ def parts_of(competition: Competition, entry: str, deep: bool = False) -> tuple[
                 add(f"features.{name}.{item}", " + ".join([left_out, *along]), "features", name, changed)
     for name in runs:
         experiment, table = competition.experiments[name], document["experiments"][name]
-        for key, *values in _changes(experiment, (*_NO_PARTS, "params")):
+        losses = () if competition.task == "regression" else ("loss",)  # which the task gives
+        for key, *values in _changes(experiment, (*_NO_PARTS, *losses, "params")):
             add(f"{name}.{key}", _change(*values), "experiments", name, _without(table, key))
         if isinstance(experiment, Sklearn):
             for key, value in experiment.params.items():

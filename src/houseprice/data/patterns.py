@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 from houseprice.config import Extract
 from houseprice.errors import ConfigError, nearest
 
-MOST_CHARACTERS = 500
+MOST_CHARACTERS = 200
 """Of a cell; what lies beyond is not looked at, so that a single search ends in time."""
 MOST_SECONDS = 10.0
 """For the cells of a column."""

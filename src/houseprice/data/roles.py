@@ -218,7 +218,7 @@ def assign_roles(
     DataError
         If a column can't play its role, naming the labels and ids.
     """
-    frame = frame.copy(deep=False)
+    frame = extract(frame.copy(deep=False), recipe.extract)
     _check_named(frame, recipe.roles, name)
     if recipe.none_is_missing:
         for column in frame.columns.intersection(list(ingest.none_columns)):
@@ -231,7 +231,7 @@ def assign_roles(
         for column in group.columns:
             frame[column] = _as_code(frame[column], group.order, name)
     frame = _with_dates(frame, recipe, guessed, name)
-    frame = derive(extract(frame, recipe.extract), recipe.derived)
+    frame = derive(frame, recipe.derived)
     for column in (*recipe.category, *recipe.text):
         frame[column] = _as_text(frame[column])
     return frame.drop(columns=[*recipe.drop, *guessed.dropped])

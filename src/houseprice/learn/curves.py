@@ -15,7 +15,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curves:
-    """The competition's metric after each epoch that was asked about.
+    """The competition's metric after each epoch that was asked about; 1 less it where greater is better.
 
     Attributes
     ----------
@@ -100,11 +100,13 @@ def diagnose(curves: Curves) -> Diagnosis:
     tenth = max(1, len(known) // 10)  # of the curve: one epoch alone is noise
     smooth = np.convolve(valid[known], np.full(tenth, 1 / tenth), "valid")
     end, before = float(smooth[-1]), float(smooth[max(0, len(smooth) - 1 - tenth)])
+    if end <= 0:
+        return Diagnosis("balanced", "validation ends without error")
     gap = 1 - float(train[known][-tenth:].mean()) / end
     if end > 1.01 * smooth.min():
         return Diagnosis(
             "overfitting",
-            f"validation is best at epoch {curves.epochs[best]} and ends {end / valid[best] - 1:.0%} above that: "
+            f"validation is best at epoch {curves.epochs[best]} and ends {_share(end, float(valid[best]))} above that: "
             "stop earlier, or regularise more",
         )
     if gap <= 0.5 and before > 1.01 * end:
@@ -114,3 +116,8 @@ def diagnose(curves: Curves) -> Diagnosis:
     if gap < 0.05:
         return Diagnosis("underfitting", "train ends hardly below validation: a larger model may gain")
     return Diagnosis("balanced", f"validation has settled, train ends {gap:.0%} below it")
+
+
+def _share(end: float, best: float) -> str:
+    """How far above its best a curve ends."""
+    return f"{end / best - 1:.0%}" if best > 0 else f"{end:.2g}"

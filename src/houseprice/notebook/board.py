@@ -91,7 +91,10 @@ class Leaderboard(Shown):
                 for a, b, pair in pairs
             ]
         )
-        note = "Difference: score of the first less the second's, with its 95 % interval; below 0 the first is better."
+        side = self._plan.workspace.competition.scoring.better_side
+        note = (
+            f"Difference: score of the first less the second's, with its 95 % interval; {side} 0 the first is better."
+        )
         return Table(f"{self._metric} compared on the same rows", frame, (note, *warnings_of(self._plan)))
 
     def plot(self) -> "go.Figure":
@@ -117,7 +120,8 @@ class Leaderboard(Shown):
         pairs = [[found.comparisons.get((a.key, b.key)) for b in found.rows] for a in found.rows]
         differences = np.array([[np.nan if pair is None else pair.difference for pair in line] for line in pairs])
         verdicts = [[pair and pair.verdict for pair in line] for line in pairs]
-        return figures.comparison_matrix(labels(found.rows), differences, verdicts)
+        greater = self._plan.workspace.competition.scoring.greater_is_better
+        return figures.comparison_matrix(labels(found.rows), differences, verdicts, greater)
 
     @property
     def _metric(self) -> str:

@@ -64,12 +64,12 @@ class Scored(Shown):
         raise NotImplementedError
 
     @property
-    def oof(self) -> "pd.Series":
-        """Out-of-fold predictions in natural units, by training id."""
+    def oof(self) -> "pd.Series | pd.DataFrame":
+        """Out-of-fold predictions in natural units, by training id; of more classes than two a column for each."""
         return self._series(self.result.oof, self.result.train_ids)
 
     @property
-    def test(self) -> "pd.Series":
+    def test(self) -> "pd.Series | pd.DataFrame":
         """Predictions of the test rows in natural units, by id."""
         return self._series(self.result.test, self.result.test_ids)
 
@@ -82,7 +82,7 @@ class Scored(Shown):
              "share of error": row.share}
             for row in self._residuals(worst=n).worst
         ]  # fmt: skip
-        notes = ("Residual: prediction less truth on the link scale. Share: of the squared error of all rows.",)
+        notes = ("Residual: prediction less truth on the link scale. Share: of the loss of all rows.",)
         return Table(f"worst rows of {self.name}", pd.DataFrame(rows).set_index("id"), notes, _SHARE)
 
     def residuals(self, by: str | None = None) -> Table:
@@ -105,17 +105,23 @@ class Scored(Shown):
         return Table(f"residuals of {self.name} by {what}", pd.DataFrame(rows).set_index(what), shares=_SHARE)
 
     def plot_predictions(self) -> "go.Figure":
-        """Out-of-fold predictions beside the truth."""
+        """Out-of-fold predictions beside the truth; of classes the confusion matrix."""
+        from houseprice.metrics import confusion_of
         from houseprice.report import figures
 
+        result = self.result
+        if result.classes:
+            counts = confusion_of(self._metric, result.target, result.oof, result.fold_of_row[0])
+            return figures.confusion_matrix(counts, result.classes)
         true, predicted = self._natural(self.result.target), self._natural(self.result.oof)
         log = self._metric.needs_positive
         return figures.predicted_against_true(true, predicted, self.result.train_ids, self._target, log=log)
 
     def plot_residuals(self, by: str | None = None) -> "go.Figure":
-        """Residuals over the predicted price; or their means by the values of a column."""
+        """Residuals over the predicted price, of classes the calibration; or their means by the values of a column."""
         import numpy as np
 
+        from houseprice.metrics import calibration_of
         from houseprice.report import figures
 
         found, metric = self._residuals(by), self._metric
@@ -123,6 +129,10 @@ class Scored(Shown):
             values, counts = [group.value for group in found.by], [group.count for group in found.by]
             mean, error = (np.array([getattr(group, key) for group in found.by]) for key in ("mean", "std_error"))
             return figures.residuals_by_column(by, values, mean, error, counts)
+        classes = self.result.classes
+        if classes:
+            what = classes[1] if len(classes) == 2 else "the most probable class"
+            return figures.calibration(*calibration_of(self.result.target, self.result.oof), what)
         bands = tuple(np.array([getattr(band, key) for band in found.bands]) for key in ("middle", "mean"))
         residual = self.result.oof - self.result.target
         return figures.residuals_by_price(
@@ -154,10 +164,12 @@ class Scored(Shown):
     def _natural(self, link: "NDArray[np.float64]") -> "NDArray[np.float64]":
         return self._metric.from_link(link)
 
-    def _series(self, link: "NDArray[np.float64]", ids: tuple[str, ...]) -> "pd.Series":
+    def _series(self, link: "NDArray[np.float64]", ids: tuple[str, ...]) -> "pd.Series | pd.DataFrame":
         import pandas as pd
 
         index = pd.Index(ids, name=self._plan.workspace.competition.id)
+        if link.ndim == 2:
+            return pd.DataFrame(link, index=index, columns=list(self.result.classes))
         return pd.Series(self._natural(link), index=index, name=self._target)
 
     def _table(self, kind: str, columns: Mapping[str, Any], notes: tuple[str, ...]) -> Table:
@@ -198,7 +210,7 @@ class Run(Scored):
         import pandas as pd
 
         rows = pipeline.summarize_importance(self._plan, self.name)
-        metric = self._metric.name
+        metric = self._metric.error_name
         frame = pd.DataFrame(rows).rename(columns={"increase": f"rise of {metric}", "std_error": "± s.e."})
         note = (
             f"By how much {metric} rises, on rows that the members did not see, when a column's cells are exchanged. "
@@ -220,7 +232,7 @@ class Run(Scored):
         curves = self.curves
         if curves is None:
             raise TrainingError(f"experiment {self.name!r} has no learning curves: it is not trained in epochs")
-        return figures.learning_curves(self.name, curves.epochs, curves.train, curves.valid, self._metric.name)
+        return figures.learning_curves(self.name, curves.epochs, curves.train, curves.valid, self._metric.error_name)
 
     def plot_importance(self, top: int = 15) -> "go.Figure":
         """The most important columns."""
@@ -230,7 +242,7 @@ class Run(Scored):
 
         rows = pipeline.summarize_importance(self._plan, self.name)[:top]
         increase, error = (np.array([row[key] for row in rows]) for key in ("increase", "std_error"))
-        return figures.importance([row["column"] for row in rows], increase, error, self._metric.name)
+        return figures.importance([row["column"] for row in rows], increase, error, self._metric.error_name)
 
     def _shown(self) -> Table:
         from houseprice.learn.curves import diagnose

@@ -119,6 +119,9 @@ class Report:
     competition: str
     metric: str
     is_log: bool
+    task: str
+    is_squared: bool
+    greater_is_better: bool
     target: str
     source: str
     is_sample: bool

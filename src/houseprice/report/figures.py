@@ -278,7 +278,45 @@ def score_intervals(
     return figure
 
 
-def comparison_matrix(names: Sequence[str], differences: Float, verdicts: Sequence[Sequence[str | None]]) -> go.Figure:
+def confusion_matrix(counts: Float, classes: Sequence[str]) -> go.Figure:
+    """How many rows of each class are given each class, float64 [true, given]; coloured by the share of the class."""
+    shares, places = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), list(range(len(classes)))
+    labels = list(map(plain, classes))
+    figure = _figure(
+        xaxis={"title": {"text": "given out of fold"}, "tickvals": places, "ticktext": labels, "showgrid": False},
+        yaxis=_rows_axis(labels, title="true"),
+    )
+    figure.add_heatmap(
+        z=shares, x=places, y=places, zmin=0, zmax=1, showscale=False, xgap=2, ygap=2, text=counts,
+        colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]], texttemplate="%{text:,.0f}",
+        customdata=[[[true, given] for given in labels] for true in labels],
+        hovertemplate="%{customdata[0]} given %{customdata[1]}: %{text:,.0f} rows, %{z:.1%}<extra></extra>",
+    )  # fmt: skip
+    return figure
+
+
+def calibration(predicted: Float, share: Float, error: Float, what: str) -> go.Figure:
+    """What happens as often as it was said to: bands of rows by their probability, float64 [n_bands] each.
+
+    ``share`` of the rows of a band it came true, ± ``error``; ``what`` the probability is of.
+    """
+    figure = _figure(
+        xaxis={"title": {"text": f"probability of {plain(what)}, out of fold"}, "range": [-0.03, 1.03]},
+        yaxis={"title": {"text": "share of the rows"}, "range": [-0.03, 1.03]},
+    )
+    line = {"color": CONTRAST, "width": 1.5}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", line=line, name="as often as predicted")
+    figure.add_scatter(
+        x=predicted, y=share, mode="markers+lines", marker={"color": ACCENT, "size": 8}, name="rows",
+        line={"color": ACCENT, "width": 1}, error_y={"array": error, "color": ACCENT, "thickness": 1.5, "width": 0},
+        hovertemplate="predicted %{x:.3f}<br>came true %{y:.3f}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    return figure
+
+
+def comparison_matrix(
+    names: Sequence[str], differences: Float, verdicts: Sequence[Sequence[str | None]], greater_is_better: bool = False
+) -> go.Figure:
     """Who beats whom: score of the row's name minus score of the column's, marked where it can be told from noise.
 
     Parameters
@@ -289,7 +327,10 @@ def comparison_matrix(names: Sequence[str], differences: Float, verdicts: Sequen
         float64 [n, n]; NaN where two can't be compared.
     verdicts
         Of row beside column, [n][n]: "better", "worse", "not distinguishable", or None.
+    greater_is_better
+        Of the score.
     """
+    ends = (CONTRAST, ACCENT) if greater_is_better else (ACCENT, CONTRAST)
     marks = {"better": "better", "worse": "worse", "not distinguishable": "·"}
     limit = float(np.nanmax(np.abs(differences))) if np.isfinite(differences).any() else 1.0
     labels, places = list(map(plain, names)), list(range(len(names)))
@@ -299,7 +340,7 @@ def comparison_matrix(names: Sequence[str], differences: Float, verdicts: Sequen
     )
     figure.add_heatmap(
         z=differences, x=places, y=places, zmid=0, zmin=-limit or -1, zmax=limit or 1, showscale=False, xgap=2, ygap=2,
-        colorscale=[[0, ACCENT], [0.5, "rgba(128, 134, 144, 0.1)"], [1, CONTRAST]],
+        colorscale=[[0, ends[0]], [0.5, "rgba(128, 134, 144, 0.1)"], [1, ends[1]]],
         text=[[marks.get(verdict or "", "") for verdict in row] for row in verdicts], texttemplate="%{text}",
         customdata=[[[row, column] for column in labels] for row in labels],
         hovertemplate="%{customdata[0]} − %{customdata[1]}: %{z:+.5f} %{text}<extra></extra>",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from houseprice import pipeline
 from houseprice.artifacts import installed_version
@@ -16,7 +17,7 @@ from houseprice.compete.submission import read_entry
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
 from houseprice.learn.curves import Curves, curves_from_json
-from houseprice.metrics import Metric
+from houseprice.metrics import Metric, calibration_of, confusion_of
 from houseprice.plan import Plan, ensemble_recipe
 from houseprice.report import figures
 from houseprice.report.columns import columns_of, number
@@ -84,7 +85,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     assert evidence is not None  # submit has recorded it
     curves = _curves(plan, found.rows)
     residuals = residuals_of(evidence, tables, metric, worst=WORST_ROWS)
-    panels = panels_of(found.rows, curves, metric.name, _keys_of_runs(plan, found.rows, blend["weights"]))
+    panels = panels_of(found.rows, curves, metric.error_name, _keys_of_runs(plan, found.rows, blend["weights"]))
     decimals = decimals_for(next((r.std_error for r in found.rows if r.key == found.best), row.std_error))
     board = board_of(found, notes(found, decimals))
     columns = columns_of(tables)
@@ -96,6 +97,9 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
         competition=competition.name,
         metric=metric.name,
         is_log=metric.needs_positive,
+        task=competition.task,
+        is_squared=metric.of_mean == "root",
+        greater_is_better=metric.greater_is_better,
         target=competition.target,
         source=plan.source,
         is_sample=plan.source == "sample",
@@ -113,7 +117,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
             dict.fromkeys(row.name for row in found.rows if row.kind == "run" and row.key not in curves)
         ),
         entry=_entry(plan, entry, blend, manifest),
-        bands=group_table("predicted price", residuals.bands),
+        bands=group_table("predicted price" if competition.task == "regression" else "probability", residuals.bands),
         by_column=group_tables(evidence, tables, metric, by),
         worst=_worst(residuals, tables, important[:WORST_COLUMNS]),
         worst_columns=tuple(important[:WORST_COLUMNS]),
@@ -125,7 +129,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
         data_lead=data_lead(tables, sum(column.differs for column in columns)),
         columns=tuple(ColumnShown(column, tuple(bars(column.labels, column.train, column.test))) for column in columns),
         commands=commands(plan, entry, row),
-        figures=_figures(evidence, residuals, metric, competition.target, blend, importance, ledger),
+        figures=_figures(evidence, residuals, metric, competition.target, tables.classes, blend, importance, ledger),
     )
 
 
@@ -234,20 +238,13 @@ def _figures(
     residuals: Residuals,
     metric: Metric,
     target: str,
+    classes: Sequence[str],
     blend: Mapping[str, Any],
     importance: Mapping[str, _Ranking],
     ledger: Ledger | None,
 ) -> dict[str, str]:
     """Plotly's JSON of every figure that is drawn in the page, but for the learning curves."""
-    log = metric.needs_positive
-    true, predicted = metric.from_link(evidence.target), metric.from_link(evidence.oof)
-    bands = tuple(np.array([getattr(band, name) for band in residuals.bands]) for name in ("middle", "mean"))
-    drawn = {
-        "predicted": figures.predicted_against_true(true, predicted, evidence.ids, target, log=log),
-        "residuals": figures.residuals_by_price(
-            predicted, evidence.oof - evidence.target, evidence.ids, target, bands=(bands[0], bands[1]), log=log
-        ),
-    }
+    drawn = _of_classes(evidence, metric, classes) if classes else _of_numbers(evidence, residuals, metric, target)
     if None not in blend["weights"].values():
         weights = np.array(list(blend["weights"].values()))
         drawn["weights"] = figures.ensemble_weights(list(blend["weights"]), weights)
@@ -255,10 +252,31 @@ def _figures(
         top = ranking[:BARS_OF_IMPORTANCE]
         increase, error = (np.array([column[key] for column in top]) for key in ("increase", "std_error"))
         names = [column["column"] for column in top]
-        drawn[f"importance-{place}"] = figures.importance(names, increase, error, metric.name)
+        drawn[f"importance-{place}"] = figures.importance(names, increase, error, metric.error_name)
     if ledger:
         oof, public = (np.array([getattr(line, name) for line in ledger.entries]) for name in ("oof", "public"))
         names = [line.name for line in ledger.entries]
         finals = [line.recommended for line in ledger.entries]
         drawn["ledger"] = figures.board_against_oof(names, oof, public, metric.name, finals)
     return {name: figure.to_json() for name, figure in drawn.items()}
+
+
+def _of_numbers(evidence: Evidence, residuals: Residuals, metric: Metric, target: str) -> dict[str, go.Figure]:
+    log = metric.needs_positive
+    true, predicted = metric.from_link(evidence.target), metric.from_link(evidence.oof)
+    bands = tuple(np.array([getattr(band, name) for band in residuals.bands]) for name in ("middle", "mean"))
+    return {
+        "predicted": figures.predicted_against_true(true, predicted, evidence.ids, target, log=log),
+        "residuals": figures.residuals_by_price(
+            predicted, evidence.oof - evidence.target, evidence.ids, target, bands=(bands[0], bands[1]), log=log
+        ),
+    }
+
+
+def _of_classes(evidence: Evidence, metric: Metric, classes: Sequence[str]) -> dict[str, go.Figure]:
+    counts = confusion_of(metric, evidence.target, evidence.oof, evidence.fold_of_row[0])
+    what = classes[1] if len(classes) == 2 else "the most probable class"
+    return {
+        "predicted": figures.confusion_matrix(counts, classes),
+        "residuals": figures.calibration(*calibration_of(evidence.target, evidence.oof), what),
+    }

@@ -125,6 +125,8 @@ def _axis(curves: Sequence[Curves]) -> tuple[float, float]:
         np.array([np.nanmin(mean_of_numbers(getattr(found, name))) for found in curves]) for name in ("train", "valid")
     )
     low, high = float(np.quantile(trains, 0.1)), float(np.quantile(valids, 0.8))
+    if high <= 0:  # no error at all
+        return 1e-3, 1.0
     return max(min(low, high) * 0.75, high * 1e-3), high * 1.7
 
 
