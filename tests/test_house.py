@@ -50,7 +50,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"report.contents"},
     {"report.wording"},
     {"report.gather", "report.page"},
-    {"bench", "console", "reproduction"},
+    {"bench", "bench_size", "console", "reproduction"},
     {"notebook.table"},
     {"notebook.data", "notebook.results"},
     {"notebook.board"},
@@ -73,7 +73,7 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
+    *("artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size", "cli"),
     *("notebook.competition", "report.page"),
 }
 DISK_CALLS = {

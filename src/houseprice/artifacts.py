@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from houseprice.files import sha256_of, storing, write_atomically
+from houseprice.files import LARGE, sha256_of, storing, write_atomically
 from houseprice.machine import peak_memory_mb
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn")
@@ -217,17 +217,18 @@ class ArtifactStore:
         place, record = self.place(stage), self.find(stage)
         if record is None:
             return None
+        path, reason = place / "value.joblib", "its bytes are not those that were stored"
         try:
-            data = (place / "value.joblib").read_bytes()
+            if path.stat().st_size > LARGE:
+                if sha256_of(path) == record.sha256:
+                    return joblib.load(path, mmap_mode="c")
+            elif hashlib.sha256(data := path.read_bytes()).hexdigest() == record.sha256:
+                return joblib.load(io.BytesIO(data))
         except OSError as error:
-            data, reason = b"", error.strerror or str(error)
-        else:
-            reason = "its bytes are not those that were stored"
-        if hashlib.sha256(data).hexdigest() != record.sha256:
-            self.say(f"{place}: corrupt artifact ({reason}); computed again")
-            shutil.rmtree(place, ignore_errors=True)
-            return None
-        return joblib.load(io.BytesIO(data))
+            reason = error.strerror or str(error)
+        self.say(f"{place}: corrupt artifact ({reason}); computed again")
+        shutil.rmtree(place, ignore_errors=True)
+        return None
 
     def cached(
         self,
@@ -256,6 +257,7 @@ class ArtifactStore:
         start = time.perf_counter()
         value = compute(*arguments)
         seconds = time.perf_counter() - start
+        del arguments  # a large table need not be held while the value is written
         summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         self.save(stage, value, summary, time.time_ns())
         self.say(f"{stage.slot}: done in {seconds:.1f} s")

@@ -10,15 +10,16 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
 from houseprice.errors import ConfigError, SubmissionError
-from houseprice.files import sha256_of
+from houseprice.files import scratch_matrix, sha256_of
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe
 from houseprice.recipes import Linear
@@ -34,11 +35,18 @@ if TYPE_CHECKING:
     from houseprice.learn.nested import Nested
 
 
-def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
-    """Bring the raw files into ``raw/``, checked, and say where they come from (`houseprice.data.ingest.ingest`)."""
+def ingest(workspace: Workspace, source: Path | None = None, *, with_tables: bool = False) -> "Provenance":
+    """Bring the raw files into ``raw/``, checked, and say where they come from (`houseprice.data.ingest.ingest`).
+
+    ``with_tables`` stores the tables that they were read into for the check: large files are read once.
+    """
     from houseprice.data.ingest import ingest
 
-    return ingest(workspace.raw, workspace.competition, source, workspace.listener.say)
+    read: list[Tables] = []
+    provenance = ingest(workspace.raw, workspace.competition, source, workspace.listener.say, read.append)
+    if with_tables:
+        _store_tables(Plan(workspace, provenance.hashes, provenance.source), read.pop)
+    return provenance
 
 
 def make_plan(workspace: Workspace) -> Plan:
@@ -71,7 +79,11 @@ def tables(plan: Plan) -> "Tables":
 
         return read_tables(read_raw(workspace.raw), workspace.competition, workspace.listener.say)
 
-    found: Tables = workspace.store.cached(
+    return _store_tables(plan, compute)
+
+
+def _store_tables(plan: Plan, compute: Callable[[], "Tables"]) -> "Tables":
+    found: Tables = plan.workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
     )
     return found
@@ -104,8 +116,13 @@ def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet
     recipe = competition.experiments[experiment]
     fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
     target = METRICS[competition.metric].link(frames.target.to_numpy(), "train.csv")
+    matrix_at = partial(scratch_matrix, plan.workspace.store.folder)
+    features = competition.features[recipe.features]
     try:
-        return build_features(frames, competition.features[recipe.features], fold_of_row, competition.ingest, target)
+        with plan.workspace.listener.progress(plan.features(experiment).slot) as on_progress:
+            return build_features(
+                frames, features, fold_of_row, competition.ingest, target, empty=matrix_at, on_progress=on_progress
+            )
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
