@@ -60,7 +60,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"report.contents"},
     {"report.wording"},
     {"report.gather", "report.page"},
-    {"bench", "console", "reproduction"},
+    {"bench", "bench_size", "console", "reproduction"},
     {"notebook.table"},
     {"notebook.data", "notebook.results"},
     {"notebook.board"},
@@ -83,8 +83,8 @@ TOUCH_THE_DISK = {
         "compete.ledger",
         "compete.submission",
     ),
-    *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "cli"),
-    *("notebook.competition", "report.page", "scaffold"),
+    *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size"),
+    *("cli", "notebook.competition", "report.page", "scaffold"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),

@@ -24,7 +24,7 @@ from typing import Any
 
 from houseprice.documents import parse_json
 from houseprice.errors import StorageError
-from houseprice.files import locked, remove_abandoned, scratch_folder, sha256_of, storing, write_atomically
+from houseprice.files import LARGE, locked, remove_abandoned, scratch_folder, sha256_of, storing, write_atomically
 from houseprice.machine import peak_memory_mb
 from houseprice.unfinished import MemberFolder
 
@@ -245,17 +245,18 @@ class ArtifactStore:
         place, record = self.place(stage), self.find(stage)
         if record is None:
             return None
+        path, reason = place / "value.joblib", "its bytes are not those that were stored"
         try:
-            data = (place / "value.joblib").read_bytes()
+            if path.stat().st_size > LARGE:
+                if sha256_of(path) == record.sha256:
+                    return joblib.load(path, mmap_mode="c")
+            elif hashlib.sha256(data := path.read_bytes()).hexdigest() == record.sha256:
+                return joblib.load(io.BytesIO(data))
         except OSError as error:
-            data, reason = b"", error.strerror or str(error)
-        else:
-            reason = "its bytes are not those that were stored"
-        if hashlib.sha256(data).hexdigest() != record.sha256:
-            self.say(f"{place}: corrupt artifact ({reason}); computed again")
-            shutil.rmtree(place, ignore_errors=True)
-            return None
-        return joblib.load(io.BytesIO(data))  # a pickle, which could run code: only ever the bytes that we stored
+            reason = error.strerror or str(error)
+        self.say(f"{place}: corrupt artifact ({reason}); computed again")
+        shutil.rmtree(place, ignore_errors=True)
+        return None
 
     def cached(
         self,
@@ -290,6 +291,7 @@ class ArtifactStore:
             if value is None:
                 start = time.perf_counter()
                 value = compute(*arguments)
+                del arguments  # a large table need not be held while the value is written
                 seconds = time.perf_counter() - start
                 summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
                 self.save(stage, value, summary, time.time_ns())

@@ -66,8 +66,7 @@ def ingest(
     from houseprice import pipeline
 
     workspace = open_workspace(root, competition)
-    provenance = pipeline.ingest(workspace, source)
-    pipeline.tables(pipeline.make_plan(workspace))
+    provenance = pipeline.ingest(workspace, source, with_tables=True)
     echo(f"{workspace.raw}: {', '.join(provenance.files)} (source: {provenance.source}, {provenance.origin})")
 
 
@@ -342,6 +341,7 @@ def reproduce(
 @app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RATIO]…", help="All by default.")] = None,
+    size: Annotated[bool, typer.Option("--size", help="Instead: what large tables take, made up for it.")] = False,
     device: Device = "auto",
     competition: Name = NAME,
     root: Root = ROOT,
@@ -352,6 +352,9 @@ def bench(
     from houseprice.bench import course_case, run_benchmarks
     from houseprice.console import print_json, print_table
 
+    if size:
+        _bench_size(as_json)
+        return
     plan = make_plan(root, competition, None, device)
     rules = plan.workspace.competition
     case = course_case(pipeline.tables(plan), rules.ingest, rules.scoring, plan.workspace.device)
@@ -361,6 +364,17 @@ def bench(
     else:
         print_table("ratios", ("ratio", "value"), list(result["ratios"].items()))
         echo(f"on {result['machine']['processor']}; of 16 seeds the other side is timed on one, and scaled")
+
+
+def _bench_size(as_json: bool) -> None:
+    from houseprice.bench_size import run_size
+    from houseprice.console import ConsoleListener, print_json, print_table
+
+    result = run_size(ConsoleListener().say)
+    if as_json:
+        print_json(result)
+    else:
+        print_table("ratios to what is allowed", ("ratio", "value"), list(result["ratios"].items()))
 
 
 def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:

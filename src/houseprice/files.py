@@ -7,15 +7,23 @@ process ends, however it ends, so that others can tell what a killed one has lef
 import fcntl
 import glob
 import hashlib
+import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from houseprice.errors import StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGE = 1 << 27
+"""Bytes beyond which a value is left on the disk and mapped, rather than held in memory."""
 
 
 @contextmanager
@@ -163,3 +171,32 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def scratch_matrix(folder: Path, shape: tuple[int, int]) -> "NDArray[np.float32]":
+    """An empty float32 matrix: in memory, or if it is large in a file without a name.
+
+    The file is gone when nobody holds the matrix any more, or when the process ends, however it ends.
+
+    Raises
+    ------
+    StorageError
+        If the disk has no room for it.
+    """
+    import numpy as np
+
+    n_bytes = 4 * shape[0] * shape[1]
+    if n_bytes <= LARGE:
+        return np.empty(shape, np.float32)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows itself here, not at a write
+            return np.memmap(file, np.float32, "r+", shape=shape)
+
+
+def leave_on_disk(matrix: "NDArray[np.float32]") -> None:
+    """Give back the memory that a matrix in a file takes; what is looked at later is read again."""
+    pages = getattr(matrix, "_mmap", None)  # of numpy.memmap
+    if pages is not None:
+        pages.madvise(mmap.MADV_DONTNEED)

@@ -9,14 +9,16 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
 from houseprice.errors import ConfigError, StorageError, SubmissionError
+from houseprice.files import scratch_matrix
 from houseprice.manifest import describe
 from houseprice.plan import Plan, Workspace, ensemble_recipe, recorded_files
 from houseprice.recipes import Linear
@@ -36,11 +38,18 @@ if TYPE_CHECKING:
     from houseprice.learn.nested import Nested
 
 
-def ingest(workspace: Workspace, source: Path | None = None) -> "Provenance":
-    """Bring the raw files into ``raw/``, checked, and say where they come from (`houseprice.data.ingest.ingest`)."""
+def ingest(workspace: Workspace, source: Path | None = None, *, with_tables: bool = False) -> "Provenance":
+    """Bring the raw files into ``raw/``, checked, and say where they come from (`houseprice.data.ingest.ingest`).
+
+    ``with_tables`` stores the tables that they were read into for the check: large files are read once.
+    """
     from houseprice.data.ingest import ingest
 
-    return ingest(workspace.raw, workspace.competition, source, workspace.listener.say)
+    read: list[Tables] = []
+    provenance = ingest(workspace.raw, workspace.competition, source, workspace.listener.say, read.append)
+    if with_tables:
+        _store_tables(Plan(workspace, provenance.hashes, provenance.source), read.pop)
+    return provenance
 
 
 def make_plan(workspace: Workspace) -> Plan:
@@ -65,7 +74,11 @@ def tables(plan: Plan) -> "Tables":
             raise StorageError(f"{workspace.raw}: its files were replaced meanwhile. Run the command again.")
         return read_tables(files, workspace.competition, workspace.listener.say)
 
-    found: Tables = workspace.store.cached(
+    return _store_tables(plan, compute)
+
+
+def _store_tables(plan: Plan, compute: Callable[[], "Tables"]) -> "Tables":
+    found: Tables = plan.workspace.store.cached(
         plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
     )
     return found
@@ -95,8 +108,12 @@ def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet
     competition = plan.workspace.competition
     recipe = competition.experiments[experiment]
     without, target = make_split(plan, experiment, frames).left_out, _to_encode_by(plan, frames)
+    features, matrix_at = competition.features[recipe.features], partial(scratch_matrix, plan.workspace.store.folder)
     try:
-        return features_without(frames, competition.features[recipe.features], without, competition.ingest, target)
+        with plan.workspace.listener.progress(plan.features(experiment).slot) as on_progress:
+            return features_without(
+                frames, features, without, competition.ingest, target, empty=matrix_at, on_progress=on_progress
+            )
     except ConfigError as error:
         file = plan.workspace.folder / "competition.toml"
         raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error

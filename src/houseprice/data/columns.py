@@ -193,6 +193,7 @@ def without_rarest(
 
 def fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
     counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    counts = counts[counts > 0]  # a categorical also counts labels that are elsewhere
     lumps = recipe.high_cardinality == "lump" and len(counts) > recipe.max_levels
     common = counts[counts >= recipe.rare][: recipe.max_levels if lumps else None]
     return CategoryColumn(

@@ -17,7 +17,7 @@ _DAYS = (
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = (ISO, *(day + time for time, day in product(_TIMES, _DAYS)))
 """The forms that are recognised, in this order: between slashes the month comes first where both readings fit."""
-_HEAD = 20
+_HEAD_ROWS, _HEAD = 1000, 20  # where to look first, and at how many different cells
 
 
 def guess_format(values: pd.Series) -> str | None:
@@ -28,11 +28,17 @@ def guess_format(values: pd.Series) -> str | None:
     >>> guess_format(pd.Series(["24/12/2010", "01/05/2011", None], dtype="str"))
     '%d/%m/%Y'
     """
-    cells = pd.Series(values.dropna().unique(), dtype="str")
-    if len(cells) < 2 or not cells[:_HEAD].str.contains(r"\d{2}").all():
+    head = _distinct(values[:_HEAD_ROWS])[:_HEAD]
+    if not len(head) or not head.str.contains(r"\d{2}").all():
         return None
-    candidates = (form for form in FORMATS if read_dates(cells[:_HEAD], form).notna().all())
-    return next((form for form in candidates if read_dates(cells, form).notna().all()), None)
+    candidates = [form for form in FORMATS if read_dates(head, form).notna().all()]
+    cells = _distinct(values) if candidates else head
+    fitting = (form for form in candidates if read_dates(cells, form).notna().all())
+    return next(fitting, None) if len(cells) > 1 else None
+
+
+def _distinct(values: pd.Series) -> pd.Series:
+    return pd.Series(values.dropna().unique(), dtype="str")
 
 
 def read_dates(values: pd.Series, form: str) -> pd.Series:

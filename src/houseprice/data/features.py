@@ -1,15 +1,17 @@
 """From tables to float32 matrices: roles, derived columns, and a preprocessor fitted on training rows alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Features, Ingest
 from houseprice.data.folds import left_out
-from houseprice.data.preprocessor import Preprocessor, fit_crossfitted
+from houseprice.data.preprocessor import Allocate, Preprocessor, fit_crossfitted
 from houseprice.data.roles import NOTHING_GUESSED, Roles, assign_roles, guess_roles, unseen_notices
 from houseprice.data.tables import Tables
 
@@ -67,7 +69,14 @@ class FeatureSet:
 
 
 def build_features(
-    tables: Tables, recipe: Features, fold_of_row: NDArray[np.int64], ingest: Ingest, target: Float | None = None
+    tables: Tables,
+    recipe: Features,
+    fold_of_row: NDArray[np.int64],
+    ingest: Ingest,
+    target: Float | None = None,
+    *,
+    empty: Allocate | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureSet:
     """Turn the tables into matrices by a recipe of the competition file.
 
@@ -85,6 +94,10 @@ def build_features(
     target
         float64 [n_train] or [n_train, n_targets] on the link scale, for encodings that learn from it: each fold's
         from the rows that it trains on. By default the tables' own, in natural units.
+    empty
+        Makes the matrices (`houseprice.files.scratch_matrix`); by default in memory.
+    on_progress
+        Called with the matrices done and their number.
 
     Raises
     ------
@@ -93,11 +106,19 @@ def build_features(
     DataError
         If a column can't play its role, naming the labels and ids.
     """
-    return features_without(tables, recipe, left_out(fold_of_row), ingest, target)
+    without = left_out(fold_of_row)
+    return features_without(tables, recipe, without, ingest, target, empty=empty, on_progress=on_progress)
 
 
 def features_without(
-    tables: Tables, recipe: Features, without: NDArray[np.bool_], ingest: Ingest, target: Float | None = None
+    tables: Tables,
+    recipe: Features,
+    without: NDArray[np.bool_],
+    ingest: Ingest,
+    target: Float | None = None,
+    *,
+    empty: Allocate | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureSet:
     """The same (`build_features`), with one preprocessor for each set of training rows that it does not see.
 
@@ -107,18 +128,27 @@ def features_without(
         bool [n_sets, n_train]: the rows that each is not fitted on.
     """
     roles = guess_roles(tables, recipe, ingest)
-    train = assign_roles(tables.train, recipe, ingest, "train.csv", roles)
-    test = assign_roles(tables.test, recipe, ingest, "test.csv", roles)
-    if recipe.scope == "all":
-        preprocessor, _ = fit_crossfitted(pd.concat([train, test]), recipe, None)
-        matrices = [Matrix(preprocessor.transform(train), preprocessor.transform(test), preprocessor)]
-        return FeatureSet("all", tuple(matrices), roles, (*roles.notices, *preprocessor.notices))
+    train = _as_categories(assign_roles(tables.train, recipe, ingest, "train.csv", roles), recipe)
+    test = _as_categories(assign_roles(tables.test, recipe, ingest, "test.csv", roles), recipe)
     target = tables.target.to_numpy(np.float64) if target is None else target
-    matrices = []
-    for rows in without:
-        preprocessor, own = fit_crossfitted(train[~rows], recipe, target[~rows])
-        matrices.append(Matrix(preprocessor.transform(train, own), preprocessor.transform(test), preprocessor))
+    matrices: list[Matrix] = []
+    for rows in [None] if recipe.scope == "all" else without:
+        if rows is None:
+            preprocessor, own = fit_crossfitted(pd.concat([train, test]), recipe, None)
+        else:
+            preprocessor, own = fit_crossfitted(train[~rows], recipe, target[~rows])
+        X = preprocessor.transform(train, None if rows is None else own, empty)
+        matrices.append(Matrix(X, preprocessor.transform(test, None, empty), preprocessor))
+        on_progress(len(matrices), 1 if rows is None else len(without))
     of_a_fold = max((matrix.preprocessor.notices for matrix in matrices), key=len)
-    return FeatureSet(
-        "fold", tuple(matrices), roles, (*roles.notices, *of_a_fold, *unseen_notices(train, test, recipe))
-    )
+    unseen = [] if recipe.scope == "all" else unseen_notices(train, test, recipe)
+    return FeatureSet(recipe.scope, tuple(matrices), roles, (*roles.notices, *of_a_fold, *unseen))
+
+
+def _as_categories(frame: pd.DataFrame, recipe: Features) -> pd.DataFrame:
+    """Labels as codes, which preprocessors look up many times faster than text."""
+    frame = frame.copy(deep=False)
+    for name in frame.columns:
+        if not is_numeric_dtype(frame[name]) and name not in recipe.text:
+            frame[name] = frame[name].astype("category")
+    return frame

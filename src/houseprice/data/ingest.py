@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from houseprice.config import Competition, MirrorFile
 from houseprice.data.sample import sample_files
-from houseprice.data.tables import SAMPLE, read_tables
+from houseprice.data.tables import SAMPLE, Tables, read_tables
 from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
 from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
@@ -34,6 +34,7 @@ _LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
 Say = Callable[[str], None]
+Keep = Callable[[Tables], object]
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,18 @@ class Provenance:
         return {name: str(entry["sha256"]) for name, entry in self.files.items()}
 
 
-def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -> Provenance:
+def ingest(
+    raw: Path,
+    competition: Competition,
+    source: Path | None,
+    say: Say,
+    keep: Keep = lambda tables: None,
+) -> Provenance:
     """Bring the competition's files into ``raw/``, checked, and say where they come from.
 
     In this order: ``source`` where given; files already in ``raw/``; the mirror; the Kaggle client; the sample.
-    New files are read and checked in full before anything in ``raw/`` is replaced.
+    New files are read and checked in full before anything in ``raw/`` is replaced. Whoever wants the tables that they
+    were read into is given them by ``keep``.
 
     Raises
     ------
@@ -78,10 +86,10 @@ def ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -
     with storing(raw):
         raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent, on_wait=lambda: say(f"{raw}: another process is at it; waiting")):
-        return _ingest(raw, competition, source, say)
+        return _ingest(raw, competition, source, say, keep)
 
 
-def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say) -> Provenance:
+def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say, keep: Keep) -> Provenance:
     """The same, alone at it: of two who replace a folder at once, the second would find it gone."""
     remove_abandoned(raw.parent.glob(".raw.*"))
     replaced = raw.with_name("raw.replaced")
@@ -92,11 +100,11 @@ def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say) 
             with storing(raw):
                 replaced.rename(raw)
     if source is not None:
-        provenance = _store(raw, "local", source.resolve().name, _read_folder(source), competition, say)
+        provenance = _store(raw, "local", source.resolve().name, _read_folder(source), competition, say, keep)
     elif any((raw / name).exists() for name in FILES):
-        provenance = _found(raw, competition, say)
+        provenance = _found(raw, competition, say, keep)
     else:
-        provenance = _store(raw, *_fetch(competition, say), competition, say)
+        provenance = _store(raw, *_fetch(competition, say), competition, say, keep)
     if provenance.source == "sample":
         say(SAMPLE_BANNER)
     return provenance
@@ -126,10 +134,10 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
+def _found(raw: Path, competition: Competition, say: Say, keep: Keep) -> Provenance:
     """The provenance of the files that lie in ``raw/``, checked; files put there by hand are recorded as local."""
     lying = _read_folder(raw)
-    files = _completed(lying, competition, say)
+    files = _completed(lying, competition, say, keep)
     if SAMPLE not in lying:
         write_atomically(raw / SAMPLE, lambda file: file.write(files[SAMPLE]))
     path = raw / "provenance.json"
@@ -149,10 +157,16 @@ def _found(raw: Path, competition: Competition, say: Say) -> Provenance:
 
 
 def _store(
-    raw: Path, source: Source, origin: str, files: Mapping[str, bytes], competition: Competition, say: Say
+    raw: Path,
+    source: Source,
+    origin: str,
+    files: Mapping[str, bytes],
+    competition: Competition,
+    say: Say,
+    keep: Keep,
 ) -> Provenance:
     """Check new files, then put them in the place of ``raw/`` as a whole; what else lies there is kept."""
-    files = _completed(files, competition, say)
+    files = _completed(files, competition, say, keep)
     provenance = _provenance(source, origin, files)
     new = {**files, "provenance.json": _as_json(provenance).encode()}
     old = {name: (raw / name).read_bytes() for name in new if (raw / name).is_file()}
@@ -179,11 +193,12 @@ def _store(
     return provenance
 
 
-def _completed(files: Mapping[str, bytes], competition: Competition, say: Say) -> dict[str, bytes]:
+def _completed(files: Mapping[str, bytes], competition: Competition, say: Say, keep: Keep) -> dict[str, bytes]:
     """The files, checked in full; a sample submission is made from the ids of the test file where there is none."""
     tables = read_tables(files, competition, say)
     for notice in tables.notices:
         say(notice)
+    keep(tables)
     if SAMPLE in files:
         return dict(files)
     say(f"{SAMPLE}: not found; made from the ids of test.csv")
@@ -196,7 +211,7 @@ def _completed(files: Mapping[str, bytes], competition: Competition, say: Say) -
 
 def _provenance(source: Source, origin: str, files: Mapping[str, bytes]) -> Provenance:
     """Describe files; those of a folder are the built-in sample if their houses are, however they came there."""
-    if source == "local" and _text_of(files["train.csv"]) == sample_files()["train.csv"]:
+    if source == "local" and _is_sample(files["train.csv"]):
         source = "sample"
     sizes_and_sums = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
@@ -204,9 +219,10 @@ def _provenance(source: Source, origin: str, files: Mapping[str, bytes]) -> Prov
     return Provenance(source, origin, sizes_and_sums)
 
 
-def _text_of(data: bytes) -> str:
-    """A file's text, however it was saved again: without byte order mark, with ``\\n`` line ends."""
-    return data.decode("utf-8-sig").replace("\r\n", "\n")
+def _is_sample(train: bytes) -> bool:
+    """Whether a file is the built-in sample's, however it was saved again: its mark and its line ends don't count."""
+    text = sample_files()["train.csv"]
+    return len(train) < 2 * len(text.encode()) and train.decode("utf-8-sig").replace("\r\n", "\n") == text
 
 
 def _as_json(provenance: Provenance) -> str:

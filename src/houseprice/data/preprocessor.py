@@ -1,6 +1,6 @@
 """The fitted recipe that turns rows into a float32 matrix, and how it learns from training rows alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,13 @@ from houseprice.data.columns import (
 )
 from houseprice.data.encodings import GroupColumn, LevelColumn, fit_frequencies, fit_group, fit_target_means
 from houseprice.errors import ConfigError, DataError, listing, nearest
+from houseprice.files import leave_on_disk
 
 Float = NDArray[np.float64]
+_CHUNK = 20_000
+"""Rows that are transformed together: what they become fits into the processor's cache, and the rest onto the disk."""
+
+Allocate = Callable[[tuple[int, int]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -53,31 +58,42 @@ class Preprocessor:
     texts: tuple[TextColumn, ...] = ()
     notices: tuple[str, ...] = ()
 
-    def transform(self, frame: pd.DataFrame, own: pd.DataFrame | None = None) -> NDArray[np.float32]:
+    def transform(
+        self, frame: pd.DataFrame, own: pd.DataFrame | None = None, empty: Allocate | None = None
+    ) -> NDArray[np.float32]:
         """Transform rows with their roles assigned to a float32 matrix [n_rows, n_columns] without gaps.
 
         Parameters
         ----------
         own
             What `fit_crossfitted` gave for the rows that it was fitted on, where they are among these.
+        empty
+            Makes the matrix that is filled, float32 of a shape; by default in memory.
 
         Raises
         ------
         DataError
             If a number is too large for float32, naming its column.
         """
-        matrix = np.empty((len(frame), len(self.columns)), np.float32)
+        shape = (len(frame), len(self.columns))
+        matrix = empty(shape) if empty else np.empty(shape, np.float32)
         place_of = {name: place for place, name in enumerate(self.columns)}
-        too_large = []
-        for name, values in self._output(_with_learnt(frame, self.groups, self.levels, own)):
-            if name in place_of:
-                with np.errstate(over="ignore"):
-                    matrix[:, place_of[name]] = values
-                if not np.isfinite(matrix[:, place_of[name]]).all():
-                    too_large.append(name)
+        too_large: set[int] = set()
+        frame = _with_learnt(frame, self.groups, self.levels, own)
+        for start in range(0, len(frame), _CHUNK):
+            chunk = frame.iloc[start : start + _CHUNK]
+            by_column = np.empty((len(self.columns), len(chunk)), np.float32)
+            for name, values in self._output(chunk):
+                if name in place_of:
+                    with np.errstate(over="ignore"):
+                        by_column[place_of[name]] = values
+            too_large.update(np.flatnonzero(~np.isfinite(by_column).all(axis=1)).tolist())
+            matrix[start : start + _CHUNK] = by_column.T
+            leave_on_disk(matrix)
         if too_large:
+            names = [self.columns[place] for place in sorted(too_large)]
             raise DataError(
-                f"features: numbers too large for float32 in columns {listing(too_large)}. Rescale or drop them."
+                f"features: numbers too large for float32 in columns {listing(names)}. Rescale or drop them."
             )
         return matrix
 

@@ -137,7 +137,9 @@ def _why_number_is_id(train: pd.Series, test: pd.Series) -> str:
 
 
 def _are_distinct_integers(values: pd.Series) -> bool:
-    return bool(values.notna().all() and (values % 1 == 0).all() and values.is_unique)
+    return bool(
+        (values[:FEW_ROWS] % 1 == 0).all() and (values % 1 == 0).all() and values.is_unique
+    )  # a gap is no integer
 
 
 def _is_mostly_numbers(values: pd.Series) -> bool:
@@ -169,10 +171,10 @@ def _stray_notices(train: pd.Series, test: pd.Series) -> list[str]:
 def _why_text_is_useless(values: pd.Series) -> str:
     """The reason to drop a column of text, or nothing."""
     known = values.dropna()
-    if len(known) < FEW_ROWS:
-        return ""
     n_distinct = known.nunique()
-    if n_distinct > len(known) / 2 and known.str.len().mean() >= LONG_CELL:
+    if len(known) < FEW_ROWS or n_distinct <= len(known) / 2:
+        return ""
+    if known.str.len().mean() >= LONG_CELL:
         return f"it is free text, {n_distinct} different cells in {len(values)} rows"
     if n_distinct >= MOSTLY * len(known):
         return f"it names the rows, {n_distinct} different cells in {len(values)} rows"

@@ -229,7 +229,7 @@ def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataF
     excluded = list(competition.ingest.exclude_ids)
     if unknown := [row for row in excluded if row not in train.index]:
         raise ConfigError(f"[ingest].exclude_ids: no such ids in train.csv: {listing(unknown)}. Take them out.")
-    return train.drop(index=excluded)
+    return train.drop(index=excluded) if excluded else train
 
 
 def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competition) -> pd.DataFrame:
@@ -344,7 +344,7 @@ def _check_named_columns(train: pd.DataFrame, competition: Competition) -> None:
 def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
     """Columns from which nothing can be learnt: no value, or one value and no gap, in all training rows."""
     missing = [column for column in train.columns if train[column].isna().all()]
-    constant = [c for c in train.columns if train[c].nunique() == 1 and not train[c].isna().any()]
+    constant = [column for column in train.columns if (train[column] == train[column].iloc[0]).all()]
     for what, columns in (("have no value", missing), ("have one value", constant)):
         if columns:
             notices.append(f"train.csv: dropped columns that {what} in all {len(train)} rows: {listing(columns)}")
