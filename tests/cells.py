@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.config import Competition, Features, Ingest
+from houseprice.config import Competition, Ingest
 from houseprice.data.features import FeatureSet, build_features
 from houseprice.data.folds import make_folds
 from houseprice.data.tables import Tables, read_tables
+from houseprice.preparation import Features
 
 Cells = Mapping[str, Sequence[str]]
 

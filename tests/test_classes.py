@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from houseprice.compete.ensemble import blend
 from houseprice.compete.stacking import stack
-from houseprice.config import Ensemble, Features, Folds, Ingest
+from houseprice.config import Ensemble, Folds, Ingest
 from houseprice.data.features import FeatureSet, build_features
 from houseprice.data.folds import Split, make_folds
 from houseprice.data.tables import Tables
@@ -22,6 +22,7 @@ from houseprice.learn.importance import permutation_importance
 from houseprice.learn.nested import predict_nested
 from houseprice.learn.targets import fit_transform
 from houseprice.metrics import METRICS, Metric
+from houseprice.preparation import Features
 from houseprice.recipes import MLP, Ridge, Sklearn
 
 Float = NDArray[np.float64]

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from cells import build, of_column, tables_of_cells
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.dates import guess_format
 from houseprice.data.roles import assign_roles, guess_roles
 from houseprice.errors import HousePriceError
+from houseprice.preparation import Features
 
 DAYS = pd.date_range("2009-11-03", periods=60, freq="9D")
 

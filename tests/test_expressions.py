@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from houseprice.config import Extract
 from houseprice.data import patterns
 from houseprice.data.expressions import derive
 from houseprice.data.patterns import extract
 from houseprice.errors import ConfigError
+from houseprice.preparation import Extract
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from conftest import LoadTiny
-from houseprice.config import Competition, Features, Ingest, Ordinal
+from houseprice.config import Competition, Ingest
 from houseprice.data.features import FeatureSet, Matrix, build_features
 from houseprice.data.folds import make_folds
 from houseprice.data.preprocessor import fit_preprocessor
 from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables, read_tables
 from houseprice.errors import ConfigError, DataError
+from houseprice.preparation import Features, Ordinal
 
 TWO_FOLDS = np.array([[0, 0, 0, 1, 1, 1]], dtype=np.int64)
 NAN = np.nan

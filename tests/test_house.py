@@ -14,7 +14,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
     {"documents", "files", "online", "report.figures", "tasks", "scores"},
     {"metrics", "schema"},
-    {"recipes"},
+    {"preparation", "recipes"},
     {"config"},
     {"competition"},
     {
@@ -52,7 +52,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"plan"},
     {"manifest", "recording"},
     {"pipeline"},
-    {"handing_in", "review"},
+    {"handing_in", "inspection", "review"},
     {"ablation", "audit", "scaffold"},
     {"report.columns", "report.drawing"},
     {"report.standings"},

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from competitions import COMPETITION, Ear, open_plan, write_competition
-from houseprice import pipeline
+from houseprice import inspection, pipeline
 from houseprice.data.roles import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
 from houseprice.learn.plain import as_module
@@ -167,11 +167,11 @@ def test_the_spread_over_folds_counts_the_rows_they_share(plan: Plan) -> None:
 def test_the_stage_runs_once_and_after_its_run_changed(plan: Plan) -> None:
     root, ear = plan.workspace.root, Ear()
     again = open_plan(root, ear)
-    first = pipeline.importance(again, "tree")
+    first = inspection.importance(again, "tree")
     assert ear.ran == ["importance/tree"] or ear.ran == ["train/tree", "importance/tree"]
     assert ear.reports["importance/tree"] == [(1, 3), (2, 3), (3, 3)]
     ear = Ear()
-    assert pipeline.summarize_importance(open_plan(root, ear), "tree") == first.ranking()
+    assert inspection.summarize_importance(open_plan(root, ear), "tree") == first.ranking()
     assert ear.ran == []
-    pipeline.importance(open_plan(root, ear, ("tree.params.max_depth=2",)), "tree")
+    inspection.importance(open_plan(root, ear, ("tree.params.max_depth=2",)), "tree")
     assert ear.ran == ["train/tree", "importance/tree"]

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import TargetEncoder
 
 from cells import COMPETITION, build, of_column, tables_of_cells
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.encodings import fit_frequencies, fit_target_means
 from houseprice.data.features import FeatureSet, build_features, features_without
 from houseprice.data.folds import Split, left_out, make_folds
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import Run, cross_validate
 from houseprice.metrics import METRICS
+from houseprice.preparation import Features
 from houseprice.recipes import Ridge
 
 Float = NDArray[np.float64]

@@ -7,10 +7,11 @@ import pytest
 
 from cells import build, tables_of_cells
 from competitions import houseprice_process, write_competition
-from houseprice.config import Competition, Features, Ingest
+from houseprice.config import Competition, Ingest
 from houseprice.data.roles import NOTHING_GUESSED, Roles, guess_roles
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import read_tables
+from houseprice.preparation import Features
 
 N = 40
 ODD = [str(n % 7) for n in range(N)]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from houseprice.compete.ensemble import Blend
 from houseprice.compete.stacking import stack
-from houseprice.config import Ensemble, Features, Folds, Ingest
+from houseprice.config import Ensemble, Folds, Ingest
 from houseprice.data.features import build_features
 from houseprice.data.folds import Split, make_folds
 from houseprice.data.tables import Tables
@@ -21,6 +21,7 @@ from houseprice.learn.crossval import Run, cross_validate
 from houseprice.learn.estimators import AnyRecipe
 from houseprice.learn.nested import Nested, predict_nested
 from houseprice.metrics import METRICS
+from houseprice.preparation import Features
 from houseprice.recipes import MLP, Ridge, Sklearn
 
 Float = NDArray[np.float64]

@@ -27,13 +27,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.features import build_features
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
 from houseprice.learn.training import FoldData, train_members
 from houseprice.machine import processor
 from houseprice.metrics import Metric
+from houseprice.preparation import Features
 from houseprice.recipes import MLP
 
 Progress = Callable[[str], None]

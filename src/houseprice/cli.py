@@ -187,13 +187,13 @@ def importance(
     as_json: Json = False,
 ) -> None:
     """Show how much an experiment needs each column: the rise of its error when the column's cells are exchanged."""
-    from houseprice import pipeline
+    from houseprice import inspection
     from houseprice.console import print_json, print_table
 
     plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
     name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
-    ranking = pipeline.summarize_importance(plan, name)
+    ranking = inspection.summarize_importance(plan, name)
     if as_json:
         print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
         return

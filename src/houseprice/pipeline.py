@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
-    from houseprice.learn.importance import Importance
     from houseprice.learn.nested import Nested
 
 
@@ -236,47 +235,6 @@ def nested(plan: Plan, experiment: str) -> "Nested":
         lambda: (tables(plan), train(plan, experiment)),
     )
     return found
-
-
-def importance(plan: Plan, experiment: str) -> "Importance":
-    """How much an experiment's validation scores need each column of the raw files."""
-    workspace, competition = plan.workspace, plan.workspace.competition
-    recipe = competition.experiments[experiment]
-    stage = plan.importance(experiment)
-
-    def compute(frames: "Tables", matrices: "FeatureSet", run: "Run") -> "Importance":
-        from houseprice.learn.importance import permutation_importance
-
-        with workspace.listener.progress(stage.slot) as on_progress:
-            return permutation_importance(
-                recipe,
-                run,
-                frames,
-                matrices,
-                competition.features[recipe.features],
-                competition.ingest,
-                make_split(plan, experiment, frames),
-                competition.scoring,
-                threads=competition.threads,
-                on_progress=on_progress,
-            )
-
-    def summarize(found: "Importance") -> dict[str, Any]:
-        return {"columns": found.ranking()}
-
-    found: Importance = workspace.store.cached(
-        stage, compute, summarize, lambda: (tables(plan), features(plan, experiment), train(plan, experiment))
-    )
-    return found
-
-
-def summarize_importance(plan: Plan, experiment: str) -> list[dict[str, Any]]:
-    """The same without loading it: `houseprice.learn.importance.Importance.ranking`. It is computed if need be."""
-    stage = plan.importance(experiment)
-    if not plan.workspace.store.find(stage):
-        importance(plan, experiment)
-    ranking: list[dict[str, Any]] = plan.summary(stage)["columns"]
-    return ranking
 
 
 def _weights_path(plan: Plan, stage: Stage) -> Path:

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from houseprice.competition import competition_from_json
-from houseprice.config import Competition, Extract, Features, Group, Ordinal
+from houseprice.config import Competition
 from houseprice.data.expressions import columns_named
 from houseprice.errors import ConfigError, nearest
+from houseprice.preparation import Extract, Features, Group, Ordinal
 from houseprice.recipes import Sklearn
 from houseprice.schema import Table
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.compete.ensemble import Blend, matched, predictions_of, scored
-from houseprice.config import Ensemble, Features, Ingest
+from houseprice.config import Ensemble, Ingest
 from houseprice.data.features import features_without
 from houseprice.data.folds import left_out
 from houseprice.data.tables import Tables
@@ -16,6 +16,7 @@ from houseprice.learn.estimators import fit_members
 from houseprice.learn.members import FoldData
 from houseprice.learn.nested import Nested
 from houseprice.metrics import Metric
+from houseprice.preparation import Features
 from houseprice.recipes import Sklearn
 
 Float = NDArray[np.float64]

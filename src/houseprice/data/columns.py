@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from houseprice.config import Features
 from houseprice.data.encodings import NormalScores, fit_edges, fit_normal_scores, piecewise_linear
 from houseprice.errors import DataError
+from houseprice.preparation import Features
 
 RARE = "(rare)"
 GAP = "nan"

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Group
 from houseprice.errors import ConfigError
+from houseprice.preparation import Group
 
 Float = NDArray[np.float64]
 

@@ -9,11 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.folds import left_out
 from houseprice.data.preprocessor import Allocate, Preprocessor, fit_crossfitted
 from houseprice.data.roles import NOTHING_GUESSED, Roles, assign_roles, guess_roles, unseen_notices
 from houseprice.data.tables import Tables
+from houseprice.preparation import Features
 
 Float = NDArray[np.float64]
 

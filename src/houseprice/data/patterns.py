@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Extract
 from houseprice.errors import ConfigError, nearest
+from houseprice.preparation import Extract
 
 MOST_CHARACTERS = 200
 """Of a cell; what lies beyond is not looked at, so that a single search ends in time."""

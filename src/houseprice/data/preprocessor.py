@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Features
 from houseprice.data.columns import (
     CategoryColumn,
     Column,
@@ -21,6 +20,7 @@ from houseprice.data.columns import (
 from houseprice.data.encodings import GroupColumn, LevelColumn, fit_frequencies, fit_group, fit_target_means
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.files import leave_on_disk
+from houseprice.preparation import Features
 
 Float = NDArray[np.float64]
 _CHUNK = 20_000
@@ -135,7 +135,7 @@ def fit_preprocessor(frame: pd.DataFrame, recipe: Features, target: Float | None
     frame
         The rows to learn from, with their roles assigned (`houseprice.data.roles.assign_roles`).
     recipe
-        See `houseprice.config.Features`.
+        See `houseprice.preparation.Features`.
     target
         float64 [n_rows] or [n_rows, n_targets], on the link scale. Without it, categories of many labels are encoded
         by frequencies alone.

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.dates import date_parts, days_between, guess_format, read_dates
 from houseprice.data.expressions import derive
 from houseprice.data.patterns import extract
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, DataError, listing, nearest
+from houseprice.preparation import Features
 
 FEW_ROWS = 20
 """With fewer rows than this, that all cells are distinct says nothing."""

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.features import FeatureSet
 from houseprice.data.folds import Split
 from houseprice.data.roles import assign_roles
@@ -25,6 +25,7 @@ from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads, of_c
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.learn.plain import predict_rows
 from houseprice.metrics import Metric, decide
+from houseprice.preparation import Features
 from houseprice.recipes import Linear
 
 Float = NDArray[np.float64]

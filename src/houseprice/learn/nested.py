@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from houseprice.config import Features, Ingest
+from houseprice.config import Ingest
 from houseprice.data.features import features_without
 from houseprice.data.folds import left_out, pairs_of_folds
 from houseprice.data.tables import Tables
@@ -15,6 +15,7 @@ from houseprice.errors import TrainingError
 from houseprice.learn.crossval import Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes
 from houseprice.metrics import Metric
+from houseprice.preparation import Features
 
 
 @dataclass(frozen=True)

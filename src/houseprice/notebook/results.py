@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from houseprice import pipeline
+from houseprice import inspection, pipeline
 from houseprice.artifacts import Stage
 from houseprice.compete import leaderboard
 from houseprice.notebook.table import Shown, Table, warnings_of
@@ -209,7 +209,7 @@ class Run(Scored):
         """How much the run needs each column of the raw files (`houseprice.learn.importance`)."""
         import pandas as pd
 
-        rows = pipeline.summarize_importance(self._plan, self.name)
+        rows = inspection.summarize_importance(self._plan, self.name)
         metric = self._metric.error_name
         frame = pd.DataFrame(rows).rename(columns={"increase": f"rise of {metric}", "std_error": "± s.e."})
         note = (
@@ -240,7 +240,7 @@ class Run(Scored):
 
         from houseprice.report import figures
 
-        rows = pipeline.summarize_importance(self._plan, self.name)[:top]
+        rows = inspection.summarize_importance(self._plan, self.name)[:top]
         increase, error = (np.array([row[key] for row in rows]) for key in ("increase", "std_error"))
         return figures.importance([row["column"] for row in rows], increase, error, self._metric.error_name)
 

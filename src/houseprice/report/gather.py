@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from houseprice import pipeline
+from houseprice import inspection, pipeline
 from houseprice.artifacts import installed_version
 from houseprice.compete.leaderboard import Evidence, Row, evidence_of
 from houseprice.compete.ledger import board_scores, recommend_finals
@@ -46,7 +46,7 @@ from houseprice.report.wording import (
 )
 from houseprice.review import Residuals, decimals_for, notes, residuals_of, review
 
-_Ranking = Sequence[Mapping[str, Any]]  # of `houseprice.pipeline.summarize_importance`
+_Ranking = Sequence[Mapping[str, Any]]  # of `houseprice.inspection.summarize_importance`
 
 WORST_ROWS = 15
 WORST_COLUMNS = 4
@@ -78,7 +78,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     blend, tables = plan.summary(plan.blend(entry)), pipeline.tables(plan)
     if by is not None and by not in tables.train.columns:
         raise ConfigError(f"--by {by!r}: no such column; {nearest(by, list(map(str, tables.train.columns)))}")
-    importance = {run: pipeline.summarize_importance(plan, run) for run in _shares(blend)}
+    importance = {run: inspection.summarize_importance(plan, run) for run in _shares(blend)}
     found = review(workspace.board, metric, len(tables.test))
     row = next(row for row in found.rows if row.kind == "entry" and row.fingerprint == plan.entry(entry).fingerprint)
     evidence = evidence_of(workspace.board, row)
