@@ -78,7 +78,7 @@ class Row:
 
     @property
     def gap(self) -> float | None:
-        """Mean score of the folds less `train_score`: far above 0 it says overfitting."""
+        """Mean score of the folds less `train_score`: far from 0, to the worse, it says overfitting."""
         return None if self.train_score is None else fmean(self.fold_scores) - self.train_score
 
 
