@@ -157,7 +157,7 @@ def is_recorded(path: Path, kind: Kind, name: str, fingerprint: str, source: str
 
 
 def rows(path: Path) -> list[Row]:
-    """All rows, the best score first."""
+    """All rows, the least score first, which is not the best of every metric."""
     if not path.exists():
         return []
     with transaction(path) as database:
