@@ -268,3 +268,14 @@ def test_a_stack_is_a_classifier_of_probabilities(n_classes: int) -> None:
     assert found.oof.shape == runs[0].oof.shape
     assert METRICS["accuracy"].score(found.target, found.oof) > 0.8
     assert np.isnan(found.weights).any() == (n_classes > 2)
+
+
+def test_a_fold_without_a_score_says_nothing_of_importance() -> None:
+    tables, features, _ = competition(2)
+    split = Split.of(np.argsort(np.argsort(tables.target.to_numpy(), kind="stable"))[None] * 3 // N_TRAIN)
+    run = cross_validate("exp", LOGISTIC, tables, features, split, METRICS["auc"])
+    assert np.isnan(run.fold_scores).sum() == 2  # the first and the last of three have one class each
+    assert np.isfinite(run.score)
+    found = permutation_importance(LOGISTIC, run, tables, features, Features(), Ingest(), split, METRICS["auc"])
+    assert len(found.by_fold) == 1
+    assert np.isfinite(found.increase).all()

@@ -23,6 +23,7 @@ from competitions import (
     write_files,
 )
 from houseprice.cli import app
+from houseprice.console import print_json
 
 ESTIMATOR = """\
 import os, signal
@@ -435,3 +436,8 @@ def test_an_edited_source_reruns_what_it_reaches_and_nothing_else(root: Path, tm
     toml = root / "data/tiny/competition.toml"
     toml.write_text(COMPETITION.replace("alpha = 2.0", "alpha = 3.0"), encoding="utf-8")
     assert explained()["train/ridge"] == ["key experiment.alpha: 2.0 → 3.0"]
+
+
+def test_what_is_not_a_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"scores": [0.5, float("nan")], "gap": float("nan")})
+    assert json.loads(capsys.readouterr().out) == {"scores": [0.5, None], "gap": None}

@@ -35,11 +35,7 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
     "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),
     "rates for other layers": ("epochs = 2", "dropout = [0.1, 0.2]", ("experiments.mlp", "2 rates for 1 hidden layer")),
-    "unknown choice": (
-        "k = 4",
-        'scheme = "mixed"',
-        ("folds.main.scheme", "'shuffled' or 'contiguous'", "it is 'mixed'"),
-    ),
+    "unknown choice": ("epochs = 2", 'schedule = "sine"', ("experiments.mlp.schedule", "or 'cosine'", "it is 'sine'")),
     "unknown metric": ('metric = "log_rmse"', 'metric = "logrmse"', ("metric", "'logrmse' is unknown", "'log_rmse'")),
     "metric of another task": ('metric = "log_rmse"', 'metric = "auc"', ("'auc' is of task binary, not regression",)),
     "own metric": ('metric = "log_rmse"', 'metric = "my.own"', ("metric_reads and metric_greater_is_better",)),

@@ -195,3 +195,12 @@ def test_where_the_scores_out_of_fold_are_sound_they_alone_are_beaten_too() -> N
         ours = final[[int(entry.name[1:]) for entry in found.finals]]
         gains.append(final[np.argsort(oof)[:2]].mean() - ours.mean())
     assert np.mean(gains) > 0
+
+
+def test_where_greater_is_better_the_greatest_are_the_finals(board: Path) -> None:
+    oof = [0.80, 0.84, 0.82, 0.81, 0.83]
+    found = recommend(scored(oof, [x - 0.01 for x in oof]), N_TRAIN, N_PUBLIC, greater_is_better=True)
+    assert found is not None
+    assert [entry.score for entry in found.finals] == [0.84, 0.83]
+    record_board_score(board, ENTRY, -0.1, may_be_negative=True)
+    assert [score.public for score in board_scores(board)] == [-0.1]

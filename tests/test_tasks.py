@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import houseprice
 from competitions import environment
 from conftest import REPOSITORY
+from houseprice.competition import load_competition
 
 Rows = list[list[str]]
 
@@ -88,6 +89,14 @@ def titanic(tmp_path: Path) -> Path:
     shutil.copy(REPOSITORY / "data" / "titanic" / "competition.toml", place)
     done(tmp_path, "titanic", "ingest", "--source", str(folder))
     return tmp_path
+
+
+def test_the_shipped_titanic_is_a_valid_competition() -> None:
+    titanic = load_competition(REPOSITORY / "data" / "titanic" / "competition.toml")
+    assert (titanic.task, titanic.scoring.name) == ("binary", "accuracy")
+    assert titanic.folds["main"].k == 10
+    assert titanic.folds["main"].repeats >= 2
+    assert {recipe.scope for recipe in titanic.features.values()} == {"fold"}
 
 
 @pytest.mark.long

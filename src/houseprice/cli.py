@@ -1,5 +1,6 @@
 """The command line: every command opens the workspace, calls one stage of the pipeline and shows its result."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
@@ -146,8 +147,9 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bo
     rows = []
     for name in chosen:
         summary = pipeline.summarize_run(plan, name)
-        folds = summary["fold_scores"]
-        rows.append({"name": name, "source": plan.source, **summary, "fold_mean": sum(folds) / len(folds)})
+        known = [score for score in summary["fold_scores"] if not math.isnan(score)]  # a fold may lack a class
+        fold_mean = sum(known) / len(known) if known else math.nan
+        rows.append({"name": name, "source": plan.source, **summary, "fold_mean": fold_mean})
     for row in rows:
         row["gap"] = row["fold_mean"] - row["train_score"]
     if as_json:

@@ -299,7 +299,7 @@ def residuals(
         raise LeaderboardError(f"{row.key}: no out-of-fold predictions are stored. Evaluate it again.")
     shown = residuals_of(evidence, pipeline.tables(plan), metric, by, worst)
     if as_json:
-        print_json({"row": row.key, **_without_nan(asdict(shown))})
+        print_json({"row": row.key, **asdict(shown)})
         return
     price = workspace.competition.target
     title = f"worst rows of {row.name} (source: {row.source})"
@@ -339,11 +339,3 @@ def _print_groups(title: str, column: str, groups: "Sequence[Group]", metric: "M
 def _natural(value: float) -> int | float:
     """Prices without cents; what is small with its digits."""
     return round(value) if abs(value) >= 1000 else value
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -131,7 +131,8 @@ class Ensemble(Table):
     """Of ``best_of_family`` alone: runs of one kind, the simplest first; a run in none is a family by itself."""
     estimator: ImportPath = "sklearn.linear_model.RidgeCV"
     """Of ``stack`` alone: anything with scikit-learn's ``fit`` and ``predict``. Predictions of good runs are nearly
-    collinear; ridge regression shares out the weight among them, and by default finds its penalty by itself."""
+    collinear; ridge regression shares out the weight among them, and by default finds its penalty by itself. For tasks
+    with classes a classifier, by default ``sklearn.linear_model.LogisticRegression``."""
     params: Params = {}
     """Of ``stack`` alone: the estimator's parameters."""
     original_columns: bool = False

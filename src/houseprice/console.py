@@ -1,6 +1,7 @@
 """What the command line shows: progress on stderr, tables or one JSON document on stdout."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -74,8 +75,16 @@ def echo(text: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout."""
-    print(json.dumps(document, indent=2))
+    """Print one JSON document on stdout; what is not a number is null."""
+    print(json.dumps(_without_nan(document), indent=2))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def print_table(

@@ -78,7 +78,7 @@ class Row:
 
     @property
     def gap(self) -> float | None:
-        """Mean score of the folds less `train_score`: far above 0 it says overfitting."""
+        """Mean score of the folds less `train_score`: far from 0, to the worse, it says overfitting."""
         return None if self.train_score is None else fmean(self.fold_scores) - self.train_score
 
 
@@ -157,7 +157,7 @@ def is_recorded(path: Path, kind: Kind, name: str, fingerprint: str, source: str
 
 
 def rows(path: Path) -> list[Row]:
-    """All rows, the best score first."""
+    """All rows, the least score first, which is not the best of every metric."""
     if not path.exists():
         return []
     with transaction(path) as database:

@@ -45,7 +45,7 @@ def stack(
     out-of-fold predictions of all rows and applied to the runs' test predictions.
 
     Of classes the estimator is a classifier, which sees the runs' probabilities as they are, those of each class of
-    more than two; that it is linear in weights can then be said of two classes alone, on the scale of logits.
+    more than two; its coefficients are then weights of two classes alone, on the scale of logits.
 
     Of numbers the estimator works on the link scale, where the target gets mean 0 and standard deviation 1 over the
     rows it is fitted on. Predictions are carried to that same scale, so that coefficients are the runs' weights;

@@ -1,5 +1,6 @@
 """Extracted columns: the part of a text column that a regular expression's group matches, as new text."""
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -51,10 +52,10 @@ def extract(frame: pd.DataFrame, rules: Mapping[str, Extract]) -> pd.DataFrame:
 
 def _found(values: pd.Series, pattern: str, where: str) -> pd.Series:
     search, end = re.compile(pattern).search, time.monotonic() + MOST_SECONDS
-    found: dict[str, str | None] = {}
+    found: dict[str, str | float] = {}
     for cell in values.dropna().unique():
         match = search(cell[:MOST_CHARACTERS])
-        found[cell] = match[1] if match else None
+        found[cell] = math.nan if match is None or match[1] is None else match[1]
         if time.monotonic() > end:
             raise ConfigError(f"{where}: pattern {pattern!r} took over {MOST_SECONDS:g} s. Make it simpler.")
-    return pd.Series([found.get(cell) for cell in values], index=values.index, dtype=values.dtype)
+    return pd.Series([found.get(cell, math.nan) for cell in values], index=values.index, dtype=values.dtype)

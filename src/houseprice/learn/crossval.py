@@ -271,9 +271,10 @@ class FittedScale:
         link = []
         for seed, values in enumerate(fitted):
             what = f"experiment {name!r}, fold {self.fold}, seed {seed}: predictions of {rows}"
-            if not np.isfinite(values).all():
+            linked = self.link(values, recipe, metric, what) if np.isfinite(values).all() else values
+            if not np.isfinite(linked).all():
                 raise TrainingError(f"{what} are not finite. Look for extreme values, or regularise more.")
-            link.append(self.link(values, recipe, metric, what))
+            link.append(linked)
         return np.asarray(np.mean(link, axis=0))
 
 

@@ -158,6 +158,9 @@ def permutation_importance(
     finally:
         torch.set_num_threads(torch_threads)
     by_fold = np.stack([found[scale.fold] for scale in scales])
+    has_score = np.asarray(np.isfinite(by_fold).all(axis=1))  # a fold may lack a class
+    if has_score.any():
+        by_fold, scales = by_fold[has_score], [scale for scale in scales if has_score[scale.fold]]
     return Importance(run.experiment, tuple(map(str, tables.train.columns)), by_fold, _std_error(by_fold, scales))
 
 
@@ -214,5 +217,7 @@ def _std_error(by_fold: Float, scales: Sequence[FittedScale]) -> Float:
     The variance over J folds counts 1 / J + n_valid / n_fit times, not 1 / J (Nadeau & Bengio, "Inference for the
     Generalization Error", *Machine Learning* 52, 2003, §3).
     """
+    if len(by_fold) < 2:
+        return np.full(by_fold.shape[1], np.nan)
     share = np.mean([len(scale.valid_rows) / len(scale.fit_rows) for scale in scales])
     return np.asarray(np.sqrt((1 / len(by_fold) + share) * by_fold.var(axis=0, ddof=1)))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.errors import ConfigError, listing
+from houseprice.metrics import METRICS
 
 Float = NDArray[np.float64]
 
@@ -55,7 +56,8 @@ def fit_transform(kind: str, y: Float, fit_rows: NDArray[np.int64], where: str) 
             f"({listing(y[bad])}). Use 'yeo_johnson', 'quantile' or 'none'."
         )
     if kind in ("log", "log1p"):
-        return TargetTransform(np.log, np.exp) if kind == "log" else TargetTransform(np.log1p, np.expm1)
+        link = METRICS["log_rmse" if kind == "log" else "rmsle"]
+        return TargetTransform(link.to_link, link.from_link)
     from sklearn.preprocessing import PowerTransformer, QuantileTransformer
 
     known = y[fit_rows]

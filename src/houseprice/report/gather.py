@@ -89,7 +89,7 @@ def gather(plan: Plan, entry: str, by: str | None = None) -> Report:
     decimals = decimals_for(next((r.std_error for r in found.rows if r.key == found.best), row.std_error))
     board = board_of(found, notes(found, decimals))
     columns = columns_of(tables)
-    ledger = _ledger(workspace.board, len(tables.test))
+    ledger = _ledger(workspace.board, len(tables.test), metric.greater_is_better)
     important = _by_importance(importance, _shares(blend))
     manifest = read_entry(path)[1]
     return Report(
@@ -183,9 +183,9 @@ def _by_importance(importance: Mapping[str, _Ranking], weights: Mapping[str, flo
     return sorted(total, key=lambda name: -total[name])
 
 
-def _ledger(board: Path, n_test: int) -> Ledger | None:
+def _ledger(board: Path, n_test: int, greater_is_better: bool) -> Ledger | None:
     """What the competition said, and the entries to finish with; None before it said anything."""
-    scores, recommended = board_scores(board), recommend_finals(board, n_test)
+    scores, recommended = board_scores(board), recommend_finals(board, n_test, greater_is_better)
     if not scores:
         return None
     expected = dict(zip(recommended.scores, recommended.expected, strict=True)) if recommended else {}

@@ -94,7 +94,7 @@ def ledger_lead(n_entries: int, finals: Sequence[str]) -> str:
     """What the ledger says: the entries to finish with, or how many it takes to recommend some."""
     if finals:
         return (
-            f"To finish with: {' and '.join(finals)}. Of {n_entries} scored entries they have the least expected final "
+            f"To finish with: {' and '.join(finals)}. Of {n_entries} scored entries they have the best expected final "
             "score, from the out-of-fold and the public score, each by its rows."
         )
     what = "entry" if n_entries == 1 else "entries"
