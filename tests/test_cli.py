@@ -357,6 +357,7 @@ def test_help_lists_the_commands() -> None:
         "leaderboard",
         "explain",
         "ablate",
+        "audit",
         "reproduce",
     ):
         assert name in done.stdout

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import Folds
 from houseprice.data.features import FeatureSet, Matrix
-from houseprice.data.folds import make_folds
+from houseprice.data.folds import Split, make_folds
 from houseprice.data.preprocessor import Preprocessor
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError
@@ -57,7 +57,7 @@ def validate(recipe: AnyRecipe, folds: NDArray[np.int64] | None = None, **option
     if not (isinstance(recipe, Sklearn) and recipe.estimator.startswith("spies.")):
         features = without_row_numbers(features)
     fold_of_row = make_folds(N_TRAIN, Folds(k=5, seed=1)) if folds is None else folds
-    return cross_validate("exp", recipe, tables, features, fold_of_row, LOG_RMSE, **options)
+    return cross_validate("exp", recipe, tables, features, Split.of(fold_of_row), LOG_RMSE, **options)
 
 
 def spy(**settings: Any) -> Sklearn:
@@ -111,7 +111,7 @@ def test_excluding_a_row_changes_what_is_fitted_not_what_is_scored() -> None:
     tables.target.iloc[3] *= 50  # an outlier
     fold_of_row = make_folds(N_TRAIN, Folds(k=5, seed=1))
     with_it, without = (
-        cross_validate("exp", recipe, tables, without_row_numbers(features), fold_of_row, LOG_RMSE)
+        cross_validate("exp", recipe, tables, without_row_numbers(features), Split.of(fold_of_row), LOG_RMSE)
         for recipe in (RIDGE, RIDGE.model_copy(update={"exclude_from_fit": ("a3",)}))
     )
     assert len(without.oof) == len(with_it.oof) == N_TRAIN
@@ -146,7 +146,7 @@ def test_a_fold_with_nothing_to_fit_is_named() -> None:
     tables, features = competition(4)
     recipe, folds = spy(exclude_from_fit=("a0", "a1")), np.array([[0, 0, 1, 1]])
     with pytest.raises(ConfigError, match=r"experiment 'exp': fold 1 has no row to fit on"):
-        cross_validate("exp", recipe, tables, features, folds, LOG_RMSE)
+        cross_validate("exp", recipe, tables, features, Split.of(folds), LOG_RMSE)
 
 
 def test_each_fold_sees_the_matrix_that_was_fitted_for_it() -> None:
@@ -154,9 +154,9 @@ def test_each_fold_sees_the_matrix_that_was_fitted_for_it() -> None:
     X, X_test, preprocessor = (getattr(features.matrices[0], name) for name in ("X", "X_test", "preprocessor"))
     matrices = tuple(Matrix(X * scale, X_test * scale, preprocessor) for scale in map(np.float32, (1, 2, 3)))
     folds = make_folds(N_TRAIN, Folds(k=3))
-    run = cross_validate("exp", RIDGE, tables, FeatureSet("fold", matrices), folds, LOG_RMSE)
+    run = cross_validate("exp", RIDGE, tables, FeatureSet("fold", matrices), Split.of(folds), LOG_RMSE)
     for fold, matrix in enumerate(matrices):
-        alone = cross_validate("exp", RIDGE, tables, FeatureSet("all", (matrix,)), folds, LOG_RMSE)
+        alone = cross_validate("exp", RIDGE, tables, FeatureSet("all", (matrix,)), Split.of(folds), LOG_RMSE)
         np.testing.assert_array_equal(run.members[fold].predictions, alone.members[fold].predictions)
 
 

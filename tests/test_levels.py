@@ -12,7 +12,7 @@ from cells import COMPETITION, build, of_column, tables_of_cells
 from houseprice.config import Features, Ingest
 from houseprice.data.encodings import fit_frequencies, fit_target_means
 from houseprice.data.features import FeatureSet, build_features, features_without
-from houseprice.data.folds import left_out, make_folds
+from houseprice.data.folds import Split, left_out, make_folds
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import Run, cross_validate
 from houseprice.metrics import METRICS
@@ -41,7 +41,7 @@ ENCODED, FREQUENCY = "mean(target) by Town", "frequency of Town"
 
 
 def scored(features: FeatureSet, tables: Tables) -> Run:
-    return cross_validate("it", Ridge(kind="ridge"), tables, features, FOLDS, METRICS["rmse"])
+    return cross_validate("it", Ridge(kind="ridge"), tables, features, Split.of(FOLDS), METRICS["rmse"])
 
 
 # ------------------------------------------------------------------ the encodings

@@ -14,7 +14,7 @@ from houseprice.compete.ensemble import Blend
 from houseprice.compete.stacking import stack
 from houseprice.config import Ensemble, Features, Folds, Ingest
 from houseprice.data.features import build_features
-from houseprice.data.folds import make_folds
+from houseprice.data.folds import Split, make_folds
 from houseprice.data.tables import Tables
 from houseprice.errors import TrainingError
 from houseprice.learn.crossval import Run, cross_validate
@@ -70,7 +70,8 @@ def first_level(
     fold_of_row = make_folds(len(tables.train), folds)
     matrices = build_features(tables, features, fold_of_row, Ingest())
     runs = [
-        cross_validate(name, recipe, tables, matrices, fold_of_row, METRICS[metric]) for name, recipe in recipes.items()
+        cross_validate(name, recipe, tables, matrices, Split.of(fold_of_row), METRICS[metric])
+        for name, recipe in recipes.items()
     ]
     nested = [
         predict_nested(recipe, run, tables, features, Ingest(), METRICS[metric])
@@ -196,7 +197,7 @@ def test_leaving_out_two_folds_is_leaving_out_both_as_one(recipe: AnyRecipe, fea
             folds = np.where(first == g, f, first)[None]
             folds = np.searchsorted(np.unique(folds), folds)
             of_both = cross_validate(
-                "it", recipe, tables, build_features(tables, features, folds, Ingest()), folds, metric
+                "it", recipe, tables, build_features(tables, features, folds, Ingest()), Split.of(folds), metric
             )
             np.testing.assert_allclose(nested.predictions[first == g, f], of_both.oof[first == g], rtol=1e-12)
     assert nested.n_members == 6

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from houseprice import cli_ablate, cli_board
+from houseprice import cli_ablate, cli_audit, cli_board
 from houseprice.cli_options import (
     NAME,
     ROOT,
@@ -51,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_board.app)
 app.add_typer(cli_ablate.app)
+app.add_typer(cli_audit.app)
 
 
 @app.command()

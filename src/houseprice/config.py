@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from houseprice.errors import ConfigError, listing, nearest
 from houseprice.recipes import AnyExperiment, Sklearn
-from houseprice.schema import Count, ImportPath, Params, Positive, Share, Table
+from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Share, Table
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -67,15 +67,44 @@ class Ingest(Table):
 class Folds(Table):
     """``[folds.NAME]``: which rows are validated together (`houseprice.data.folds`)."""
 
-    scheme: Literal["shuffled", "contiguous"] = "shuffled"
+    scheme: Literal[
+        "shuffled", "contiguous", "stratified", "grouped", "stratified_grouped", "expanding", "rolling", "given"
+    ] = "shuffled"
+    """``stratified``: each fold has its share of every class, or of low and high targets. ``grouped``: rows of one
+    group are validated together. ``expanding``, ``rolling``: in the order of time, each block of rows by members that
+    were fitted on what came before it. ``given``: by a column of the training file."""
     k: Annotated[int, Field(ge=2)] = 10
+    """How many; of ``given`` the column decides."""
     repeats: Count = 1
     seed: Annotated[int, Field(ge=0)] = 0
+    by: str | None = None
+    """The column of groups, of times (numbers or dates), or of given folds. It may stand in the training file alone."""
+    bins: Annotated[int, Field(ge=2)] = 10
+    """Of ``stratified``: targets with more distinct values than this are cut into so many equal parts."""
+    gap: NonNegative = 0.0
+    """Of ``expanding`` and ``rolling``: rows less than this before a block are not fitted on; with dates in days."""
+    window: Count = 1
+    """Of ``rolling``: on how many blocks before it a block's members are fitted."""
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether members are fitted on the past of what they validate."""
+        return self.scheme in ("expanding", "rolling")
 
     @model_validator(mode="after")
-    def _contiguous_once(self) -> "Folds":
-        if self.scheme == "contiguous" and self.repeats > 1:
-            raise ValueError("repeats: contiguous folds are the same every time; use repeats = 1")
+    def _keys_fit_the_scheme(self) -> "Folds":
+        columns = {
+            "grouped": "groups", "stratified_grouped": "groups", "expanding": "times", "rolling": "times",
+            "given": "given folds",
+        }  # fmt: skip
+        if self.scheme in columns and self.by is None:
+            raise ValueError(f"by: {self.scheme} folds need the column of their {columns[self.scheme]}")
+        schemes = {"by": tuple(columns), "gap": ("expanding", "rolling"), "window": ("rolling",)}
+        for key, fitting in schemes.items():
+            if getattr(self, key) != type(self).model_fields[key].default and self.scheme not in fitting:
+                raise ValueError(f"{key}: of no use to {self.scheme} folds, only to {' and '.join(fitting)}")
+        if self.repeats > 1 and (self.is_in_time or self.scheme in ("contiguous", "given")):
+            raise ValueError(f"repeats: {self.scheme} folds are the same every time; use repeats = 1")
         return self
 
 
@@ -302,8 +331,14 @@ class Competition(Table):
             folds = {run: self.experiments[run].folds for run in ensemble.runs}
             if len(set(folds.values())) > 1:
                 raise ValueError(f"ensembles.{name}.runs: all must share their folds, these don't: {folds}")
-            if ensemble.method == "stack" and self.folds[folds[ensemble.runs[0]]].k < 3:
+            shared = self.folds[folds[ensemble.runs[0]]]
+            if ensemble.method == "stack" and shared.k < 3:
                 raise ValueError(f"ensembles.{name}.method: a stack leaves out two folds at a time; it needs k ≥ 3")
+            if ensemble.method == "stack" and (shared.is_in_time or shared.scheme == "given"):
+                raise ValueError(
+                    f"ensembles.{name}.method: a stack needs folds that validate every row, which {shared.scheme} "
+                    "folds may not; use another method"
+                )
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
         return self
 

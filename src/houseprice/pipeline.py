@@ -13,14 +13,14 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.errors import ConfigError, SubmissionError
-from houseprice.files import scratch_matrix, sha256_of
+from houseprice.errors import SubmissionError
+from houseprice.files import sha256_of
 from houseprice.manifest import describe
+from houseprice.matrices import build_features, make_split
 from houseprice.plan import Plan, Workspace, ensemble_recipe
 from houseprice.recipes import Linear
 from houseprice.recording import is_recorded, record
@@ -106,28 +106,6 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
     return found
 
 
-def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet":
-    """The same, neither looked up nor stored."""
-    from houseprice.data.features import build_features
-    from houseprice.data.folds import make_folds
-    from houseprice.metrics import METRICS
-
-    competition = plan.workspace.competition
-    recipe = competition.experiments[experiment]
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
-    target = METRICS[competition.metric].link(frames.target.to_numpy(), "train.csv")
-    matrix_at = partial(scratch_matrix, plan.workspace.store.folder)
-    features = competition.features[recipe.features]
-    try:
-        with plan.workspace.listener.progress(plan.features(experiment).slot) as on_progress:
-            return build_features(
-                frames, features, fold_of_row, competition.ingest, target, empty=matrix_at, on_progress=on_progress
-            )
-    except ConfigError as error:
-        file = plan.workspace.folder / "competition.toml"
-        raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
-
-
 def train(plan: Plan, experiment: str) -> "Run":
     """Cross-validate an experiment. Members that an interrupted run has finished are taken up, not fitted again."""
     workspace = plan.workspace
@@ -164,15 +142,19 @@ def train(plan: Plan, experiment: str) -> "Run":
 
 def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", matrices: "FeatureSet") -> "Run":
     """Fit an experiment's members; each is kept as one of the stage's until whoever stores the run removes them."""
-    from houseprice.data.folds import make_folds
     from houseprice.learn.crossval import cross_validate
     from houseprice.metrics import METRICS
 
     competition = plan.workspace.competition
     recipe, metric = competition.experiments[experiment], METRICS[competition.metric]
-    fold_of_row = make_folds(len(frames.train), competition.folds[recipe.folds])
+    split = make_split(plan, experiment, frames)
+    if n_first := int((~split.is_validated).sum()):
+        plan.workspace.listener.say(
+            f"folds.{recipe.folds}: no fold validates {n_first} of {len(frames.train)} training rows; scores are of "
+            "the others"
+        )
     with _fitting(plan, stage) as options:
-        return cross_validate(experiment, recipe, frames, matrices, fold_of_row, metric, **options)
+        return cross_validate(experiment, recipe, frames, matrices, split, metric, **options)
 
 
 @contextmanager
@@ -233,6 +215,7 @@ def importance(plan: Plan, experiment: str) -> "Importance":
                 matrices,
                 competition.features[recipe.features],
                 competition.ingest,
+                make_split(plan, experiment, frames),
                 METRICS[competition.metric],
                 threads=competition.threads,
                 on_progress=on_progress,

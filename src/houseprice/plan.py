@@ -189,6 +189,7 @@ class Plan:
             "target": competition.target,
             "metric": competition.metric,
             "ingest": rules,
+            "by": sorted({folds.by for folds in competition.folds.values() if folds.by}),
         }
         return Stage("tables", self.raw, config, ("houseprice.data.tables",))
 

@@ -67,7 +67,8 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
 
     For every fold of the first repeat, runs are chosen and weights fitted on the other folds' out-of-fold predictions
     and applied to the fold's rows; the score is over all rows so predicted. It is that of the whole rule: nothing was
-    chosen or weighted by the rows that are scored.
+    chosen or weighted by the rows that are scored. Where folds are in the order of time, the rule is learnt on earlier
+    ones alone, and runs have equal weights in the first.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
     crossfitted = np.empty_like(target)
     for fold in np.unique(fold_of_row):
         inside = fold_of_row == fold
-        crossfitted[inside] = oof[inside] @ fit(oof[~inside], target[~inside])
+        others = fold_of_row < fold if runs[0].in_time else ~inside
+        of_fold = fit(oof[others], target[others]) if others.any() else mean_weights(oof, target)
+        crossfitted[inside] = oof[inside] @ of_fold
     return scored(runs, weights, crossfitted, test @ weights, oof @ weights, oof.mean(axis=1), metric)
 
 

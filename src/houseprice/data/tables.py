@@ -1,7 +1,7 @@
 """From the bytes of the CSV files to typed, checked frames. Nothing here touches the disk."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Tables:
         The ids of the sample submission, in its order.
     notices
         What was dropped or repaired on the way, one sentence each.
+    by
+        The columns that folds are made by, as the text of the training file with gaps; indexed like ``train``.
     """
 
     train: pd.DataFrame
@@ -38,6 +40,7 @@ class Tables:
     target: pd.Series
     sample_ids: pd.Index
     notices: tuple[str, ...]
+    by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
@@ -72,6 +75,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
     train, test = _without_dropped(train, test, competition)
+    by = _fold_columns(train, test, competition)
     test = _same_columns(train, test, competition, notices)
     notices += _alike_notices(train)
     for column in train.columns:
@@ -82,13 +86,14 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
     sample_ids = _sample_ids(files[SAMPLE], test.index, competition) if SAMPLE in files else test.index
-    return Tables(train, test, target, sample_ids, tuple(notices))
+    return Tables(train, test, target, sample_ids, tuple(notices), by)
 
 
 def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
     train_file, test_file = (open_csv(files[name], name, competition.id) for name in ("train.csv", "test.csv"))
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
+    told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
     train, test = (_read_csv(file, competition, numbers, say) for file in (train_file, test_file))
     shared = train.columns.intersection(test.columns)
@@ -180,6 +185,22 @@ def _without_dropped(
             known = [*train.columns, *test.columns]
             raise ConfigError(f"[ingest].drop_columns: no column {column!r} in either file; {nearest(column, known)}")
     return train.drop(columns=dropped, errors="ignore"), test.drop(columns=dropped, errors="ignore")
+
+
+def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competition) -> pd.DataFrame:
+    """The columns that folds are made by; those that the test file lacks are no features, and leave ``train``."""
+    columns = {}
+    for name, folds in competition.folds.items():
+        if folds.by == competition.id:
+            columns[folds.by] = train.index.to_series()
+        elif folds.by is not None:
+            if folds.by not in train:
+                raise ConfigError(f"folds.{name}.by: no column {folds.by!r} in train.csv; {nearest(folds.by, train)}")
+            columns[folds.by] = train[folds.by]
+    for column in columns:
+        if column in train and column not in test:
+            del train[column]
+    return pd.DataFrame(columns, index=train.index)
 
 
 def _same_columns(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.data.features import FeatureSet
-from houseprice.data.folds import left_out
+from houseprice.data.folds import Split
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members
@@ -27,13 +27,14 @@ class Run:
     experiment
         Its name.
     train_ids, test_ids
-        The ids of the rows, as text.
+        The ids of the rows, as text; of the training rows those that are validated, which is all of them unless folds
+        in time have nothing to fit before the first.
     fold_of_row
         int64 [n_repeats, n_train].
     target
         float64 [n_train], link scale.
     oof
-        float64 [n_train]: for each training row the mean prediction of the members that did not see it.
+        float64 [n_train]: for each validated row the mean prediction of the members that did not see it.
     test
         float64 [n_test]: the mean prediction of all members.
     fold_scores
@@ -46,6 +47,8 @@ class Run:
         The smallest and the largest number of feature columns over the folds.
     members
         The fitted members with their learning curves and weights, on the scale they were fitted on.
+    in_time
+        Whether folds are in the order of time (`houseprice.data.folds.Split`).
     """
 
     experiment: str
@@ -61,6 +64,7 @@ class Run:
     std_error: float
     n_columns: tuple[int, int]
     members: tuple[FittedMember, ...]
+    in_time: bool = False
 
     @property
     def train_score(self) -> float:
@@ -73,7 +77,7 @@ def cross_validate(
     recipe: AnyRecipe,
     tables: Tables,
     features: FeatureSet,
-    fold_of_row: NDArray[np.int64],
+    split: Split,
     metric: Metric,
     *,
     device: str = "cpu",
@@ -89,8 +93,8 @@ def cross_validate(
     ----------
     name, recipe
         The experiment.
-    tables, features, fold_of_row
-        The competition's data; ``fold_of_row`` is int64 [n_repeats, n_train].
+    tables, features, split
+        The competition's data.
     metric
         Gives the link scale on which predictions are averaged.
     device, threads, memory, finished, checkpoints, on_progress
@@ -104,7 +108,7 @@ def cross_validate(
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
     """
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
-    scales = fitted_scales(name, recipe, tables, target, left_out(fold_of_row))
+    scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
     matrices = [features.of_fold(scale.fold) for scale in scales]
     folds = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
 
@@ -146,15 +150,17 @@ def cross_validate(
                 ("test.csv", [member.test_predictions for member in of_fold]),
             )
         )
-        oof[data.valid_rows] += train_mean[data.valid_rows] / len(fold_of_row)
+        oof[data.valid_rows] += train_mean[data.valid_rows] / len(split.fold_of_row)
         test += test_mean / len(folds)
         fold_scores[data.fold] = metric.score(target[data.valid_rows], train_mean[data.valid_rows])
         train_scores[data.fold] = metric.score(target[data.fit_rows], train_mean[data.fit_rows])
+    scored = split.is_validated
+    target, oof = target[scored], oof[scored]
     return Run(
         experiment=name,
-        train_ids=tuple(tables.train.index),
+        train_ids=tuple(tables.train.index[scored]),
         test_ids=tuple(tables.test.index),
-        fold_of_row=fold_of_row,
+        fold_of_row=split.fold_of_row[:, scored],
         target=target,
         oof=oof,
         test=test,
@@ -164,6 +170,7 @@ def cross_validate(
         std_error=metric.std_error(target, oof),
         n_columns=features.n_columns,
         members=tuple(members),
+        in_time=split.in_time,
     )
 
 
@@ -217,7 +224,12 @@ def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Flo
 
 
 def fitted_scales(
-    name: str, recipe: AnyRecipe, tables: Tables, target: Float, without: NDArray[np.bool_]
+    name: str,
+    recipe: AnyRecipe,
+    tables: Tables,
+    target: Float,
+    without: NDArray[np.bool_],
+    validated: NDArray[np.bool_] | None = None,
 ) -> list[FittedScale]:
     """The rows and the target's scale of every fold; the scale is learnt from the fit rows alone.
 
@@ -228,7 +240,9 @@ def fitted_scales(
     target
         float64 [n_train], link scale.
     without
-        bool [n_folds, n_train]: the rows that each fold leaves out (`houseprice.data.folds.left_out`).
+        bool [n_folds, n_train]: the rows that each fold leaves out (`houseprice.data.folds.Split`).
+    validated
+        The same of the rows that it validates; by default all that it leaves out.
 
     Raises
     ------
@@ -239,7 +253,8 @@ def fitted_scales(
     y = target if recipe.target_scale == "link" else tables.target.to_numpy(np.float64)
     scales = []
     for fold, rows in enumerate(without):
-        fit_rows, valid_rows = np.flatnonzero(~rows & ~excluded), np.flatnonzero(rows)
+        fit_rows = np.flatnonzero(~rows & ~excluded)
+        valid_rows = np.flatnonzero(rows if validated is None else validated[fold])
         if len(fit_rows) == 0:
             raise ConfigError(
                 f"experiment {name!r}: fold {fold} has no row to fit on. Use fewer folds, or exclude fewer rows."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from houseprice.config import Features, Ingest
 from houseprice.data.features import FeatureSet
-from houseprice.data.folds import left_out
+from houseprice.data.folds import Split
 from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
@@ -77,6 +77,7 @@ def permutation_importance(
     features: FeatureSet,
     feature_recipe: Features,
     ingest: Ingest,
+    split: Split,
     metric: Metric,
     *,
     threads: int = 1,
@@ -98,7 +99,7 @@ def permutation_importance(
     ----------
     recipe, run
         The experiment, and its result.
-    tables, features, feature_recipe, ingest
+    tables, features, feature_recipe, ingest, split
         What it was fitted on, and how that was made.
     metric
         The competition's.
@@ -116,7 +117,8 @@ def permutation_importance(
     MetricError
         If predictions for exchanged cells are outside the metric's domain.
     """
-    scales = fitted_scales(run.experiment, recipe, tables, run.target, left_out(run.fold_of_row))
+    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    scales = fitted_scales(run.experiment, recipe, tables, target, split.left_out, split.validated)
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
 
@@ -131,10 +133,9 @@ def permutation_importance(
             _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"
         )
         as_it_is, exchanged = link[: len(rows)], link[len(rows) :].reshape(-1, donors.size)  # [column, donor × row]
-        target = run.target[rows]
-        repeated = np.tile(target, len(donors))
+        repeated = np.tile(target[rows], len(donors))
         scores = np.array([metric.score(repeated, of_column) for of_column in exchanged])
-        return scale.fold, scores - metric.score(target, as_it_is)
+        return scale.fold, scores - metric.score(target[rows], as_it_is)
 
     def keep(result: tuple[int, Float]) -> None:
         found[result[0]] = result[1]

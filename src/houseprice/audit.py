@@ -1,0 +1,139 @@
+"""The leak audit: what the files give away, and what an experiment learns where there is nothing to learn."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from houseprice import pipeline
+from houseprice.artifacts import Stage
+from houseprice.config import Competition
+from houseprice.matrices import build_features
+from houseprice.metrics import METRICS
+from houseprice.plan import Plan
+
+if TYPE_CHECKING:
+    from houseprice.compete.statistics import Comparison
+    from houseprice.data.leaks import Finding
+    from houseprice.data.tables import Tables
+    from houseprice.learn.crossval import Run
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found.
+
+    Attributes
+    ----------
+    experiment
+        The one whose features and folds were looked at.
+    findings
+        One a check.
+    """
+
+    experiment: str
+    findings: tuple["Finding", ...]
+
+
+def audit(plan: Plan, experiment: str) -> Audit:
+    """Look for leaks in the files, and in how an experiment is cross-validated.
+
+    Parameters
+    ----------
+    plan
+        The stages as they stand.
+    experiment
+        Cross-validated with one member a fold: as it is, on shuffled targets, and with a preprocessor of the other
+        scope.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such experiment.
+    TrainingError
+        If it can't be trained.
+    """
+    competition = plan.workspace.competition
+    recipe = competition.experiments[competition.experiment_name(experiment)]
+    plan = _with(plan, experiments={**competition.experiments, experiment: recipe.model_copy(update={"seeds": 1})})
+    stage = Stage(f"audit/{experiment}", {"run": plan.run(experiment).fingerprint}, {}, ("houseprice.audit",))
+
+    def compute(frames: "Tables") -> Audit:
+        from houseprice.data.leaks import look_at
+
+        run = _cross_validate(plan, stage, experiment, frames)
+        of_files = look_at(frames, run.fold_of_row)
+        controls = [_shuffled_target(plan, stage, experiment, frames), _scope(plan, stage, experiment, frames, run)]
+        return Audit(experiment, (*of_files, *controls))
+
+    def summarize(found: Audit) -> dict[str, Any]:
+        return {each.check: each.verdict for each in found.findings}
+
+    found: Audit = plan.workspace.store.cached(stage, compute, summarize, lambda: (pipeline.tables(plan),))
+    return found
+
+
+def _with(plan: Plan, **tables: Any) -> Plan:
+    competition: Competition = plan.workspace.competition.model_copy(update=tables)
+    return replace(plan, workspace=replace(plan.workspace, competition=competition))
+
+
+def _cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Run":
+    """Cross-validate on some tables; the members are not kept."""
+    matrices = build_features(plan, experiment, frames)
+    run = pipeline.cross_validate(plan, stage, experiment, frames, matrices)
+    plan.workspace.store.members_of(stage).remove()
+    return replace(run, members=())
+
+
+def _compared(plan: Plan, run: "Run", other: Any) -> "Comparison":
+    """A run beside other predictions [n_train] of its rows, on the link scale."""
+    import numpy as np
+
+    from houseprice.compete.statistics import compare_all
+
+    metric = METRICS[plan.workspace.competition.metric]
+    losses = np.column_stack([metric.row_losses(run.target, oof) for oof in (run.oof, other)])
+    return compare_all(["it", "other"], losses, [run.fold_of_row] * 2, metric)["it", "other"]
+
+
+def _shuffled_target(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Finding":
+    """The experiment on targets dealt to other rows: who beats the mean of the training rows there, has peeped.
+
+    (Ojala & Garriga, "Permutation Tests for Studying Classifier Performance", *JMLR* 11, 2010.)
+    """
+    import numpy as np
+
+    from houseprice.data.leaks import Finding
+
+    dealt = np.random.default_rng(0).permutation(frames.target.to_numpy())
+    shuffled = replace(frames, target=frames.target.copy().mask([True] * len(dealt), dealt))
+    run = _cross_validate(plan, stage, experiment, shuffled)
+    means = np.zeros_like(run.target)
+    for repeat in run.fold_of_row:
+        for fold in np.unique(repeat):
+            means[repeat == fold] += run.target[repeat != fold].mean() / len(run.fold_of_row)
+    beside = _compared(plan, run, means)
+    said = (
+        f"On shuffled targets {experiment} scores {run.score:.4g}, {beside.difference:+.2g} "
+        f"[{beside.low:+.2g}, {beside.high:+.2g}] from the mean of the training rows"
+    )
+    if beside.high < 0:
+        return Finding("shuffled target", "leak", f"{said}: it saw what it is scored on.", beside.difference)
+    return Finding("shuffled target", "fine", f"{said}: no better, as it should be.", beside.difference)
+
+
+def _scope(plan: Plan, stage: Stage, experiment: str, frames: "Tables", run: "Run") -> "Finding":
+    """What a preprocessor that sees all rows makes of the score, beside one fitted on each fold's training rows."""
+    from houseprice.data.leaks import Finding
+
+    features = plan.workspace.competition.features
+    name = plan.workspace.competition.experiments[experiment].features
+    sees_all = features[name].scope == "all"
+    turned = features[name].model_copy(update={"scope": "fold" if sees_all else "all"})
+    other = _cross_validate(_with(plan, features={**features, name: turned}), stage, experiment, frames)
+    beside = _compared(plan, run, other.oof)
+    said = f"would be {other.score:.4g} instead of {run.score:.4g}."
+    if sees_all:
+        said = f"features.{name} is fitted on validation and test rows, too (scope = 'all'): by fold, the score {said}"
+        return Finding("preprocessing", "look", said, beside.difference)
+    said = f"features.{name} is fitted by fold: on all rows, the score {said}"
+    return Finding("preprocessing", "fine", said, beside.difference)
