@@ -50,7 +50,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"unfinished"},
     {"artifacts"},
     {"plan"},
-    {"manifest", "recording"},
+    {"manifest", "matrices", "recording"},
     {"pipeline"},
     {"handing_in", "inspection", "review"},
     {"ablation", "audit", "scaffold"},

@@ -13,6 +13,7 @@ from houseprice import inspection, pipeline
 from houseprice.data.roles import assign_roles
 from houseprice.learn.importance import Importance, permutation_importance
 from houseprice.learn.plain import as_module
+from houseprice.matrices import make_split
 from houseprice.metrics import METRICS
 from houseprice.plan import Plan
 from houseprice.recipes import Linear
@@ -59,7 +60,7 @@ def measure(plan: Plan, experiment: str, **options: Any) -> Importance:
         pipeline.features(plan, experiment),
         competition.features[recipe.features],
         competition.ingest,
-        pipeline.make_split(plan, experiment, pipeline.tables(plan)),
+        make_split(plan, experiment, pipeline.tables(plan)),
         LOG_RMSE,
         **options,
     )

@@ -14,6 +14,7 @@ from houseprice.compete.parts import Part, chosen_parts, parts_of
 from houseprice.compete.statistics import Comparison, compare_all
 from houseprice.config import Competition
 from houseprice.errors import ConfigError, DataError, TrainingError, listing
+from houseprice.matrices import build_features
 from houseprice.plan import Plan, ensemble_recipe
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class _Bench:
             if fingerprint in self.own_features:
                 self.features[fingerprint] = pipeline.features(variant, experiment)
             else:
-                self.features[fingerprint] = pipeline.build_features(variant, experiment, self.tables)
+                self.features[fingerprint] = build_features(variant, experiment, self.tables)
         return self.features[fingerprint]
 
     def _seconds(self, variant: Plan) -> float:

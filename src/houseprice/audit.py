@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from houseprice import pipeline
 from houseprice.artifacts import Stage
 from houseprice.config import Competition
+from houseprice.matrices import build_features
 from houseprice.plan import Plan
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _with(plan: Plan, **tables: Any) -> Plan:
 
 def _cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Run":
     """Cross-validate on some tables; no member is kept, nor taken up that was fitted on other tables."""
-    matrices, members = pipeline.build_features(plan, experiment, frames), plan.workspace.store.members_of(stage)
+    matrices, members = build_features(plan, experiment, frames), plan.workspace.store.members_of(stage)
     members.clear()
     run = pipeline.cross_validate(plan, stage, experiment, frames, matrices)
     members.clear()

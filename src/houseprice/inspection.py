@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from houseprice import pipeline
+from houseprice.matrices import make_split
 from houseprice.plan import Plan
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def importance(plan: Plan, experiment: str) -> "Importance":
                 matrices,
                 competition.features[recipe.features],
                 competition.ingest,
-                pipeline.make_split(plan, experiment, frames),
+                make_split(plan, experiment, frames),
                 competition.scoring,
                 threads=competition.threads,
                 on_progress=on_progress,

@@ -12,25 +12,20 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
-from houseprice.errors import ConfigError, StorageError, SubmissionError
-from houseprice.files import scratch_matrix
+from houseprice.errors import StorageError, SubmissionError
 from houseprice.manifest import describe
+from houseprice.matrices import build_features, make_split
 from houseprice.plan import Plan, Workspace, ensemble_recipe, recorded_files
 from houseprice.recipes import Linear
 from houseprice.recording import is_recorded, record
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from houseprice.compete.ensemble import Blend
     from houseprice.data.features import FeatureSet
-    from houseprice.data.folds import Split
     from houseprice.data.ingest import Provenance
     from houseprice.data.tables import Tables
     from houseprice.learn.crossval import Run
@@ -98,49 +93,6 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
     stage = plan.features(experiment)
     found: FeatureSet = plan.workspace.store.cached(stage, compute, summarize, lambda: (tables(plan),))
     return found
-
-
-def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet":
-    """The same, neither looked up nor stored."""
-    from houseprice.data.features import features_without
-
-    competition = plan.workspace.competition
-    recipe = competition.experiments[experiment]
-    without, target = make_split(plan, experiment, frames).left_out, _to_encode_by(plan, frames)
-    features, matrix_at = competition.features[recipe.features], partial(scratch_matrix, plan.workspace.store.folder)
-    try:
-        with plan.workspace.listener.progress(plan.features(experiment).slot) as on_progress:
-            return features_without(
-                frames, features, without, competition.ingest, target, empty=matrix_at, on_progress=on_progress
-            )
-    except ConfigError as error:
-        file = plan.workspace.folder / "competition.toml"
-        raise ConfigError(f"{file}: features.{recipe.features}: {error}") from error
-
-
-def _to_encode_by(plan: Plan, frames: "Tables") -> "NDArray[np.float64]":
-    """What encodings of categories learn from: the target on the link scale, [n_train], or more than two classes as
-    indicators, [n_train, n_classes].
-    """
-    import numpy as np
-
-    codes: NDArray[np.float64] = frames.target.to_numpy(np.float64)
-    if len(frames.classes) > 2:
-        return np.asarray(np.eye(len(frames.classes))[codes.astype(np.int64)])
-    return codes if frames.classes else plan.workspace.competition.scoring.link(codes, "train.csv")
-
-
-def make_split(plan: Plan, experiment: str, frames: "Tables") -> "Split":
-    """Which training rows an experiment's folds validate, and which they are fitted on."""
-    from houseprice.data.folds import make_split
-
-    competition = plan.workspace.competition
-    name = competition.experiments[experiment].folds
-    folds = competition.folds[name]
-    try:
-        return make_split(folds, frames.target, None if folds.by is None else frames.by[folds.by])
-    except ConfigError as error:
-        raise ConfigError(f"{plan.workspace.folder / 'competition.toml'}: folds.{name}: {error}") from error
 
 
 def train(plan: Plan, experiment: str) -> "Run":

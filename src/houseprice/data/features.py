@@ -132,15 +132,19 @@ def features_without(
     train = _as_categories(assign_roles(tables.train, recipe, ingest, "train.csv", roles), recipe)
     test = _as_categories(assign_roles(tables.test, recipe, ingest, "test.csv", roles), recipe)
     target = tables.target.to_numpy(np.float64) if target is None else target
+
+    def fit(rows: NDArray[np.bool_]) -> tuple[Preprocessor, pd.DataFrame]:
+        if recipe.scope == "all":
+            return fit_crossfitted(pd.concat([train, test]), recipe, None)
+        return fit_crossfitted(train[~rows], recipe, target[~rows])
+
     matrices: list[Matrix] = []
-    for rows in [None] if recipe.scope == "all" else without:
-        if rows is None:
-            preprocessor, own = fit_crossfitted(pd.concat([train, test]), recipe, None)
-        else:
-            preprocessor, own = fit_crossfitted(train[~rows], recipe, target[~rows])
-        X = preprocessor.transform(train, None if rows is None else own, empty)
-        matrices.append(Matrix(X, preprocessor.transform(test, None, empty), preprocessor))
-        on_progress(len(matrices), 1 if rows is None else len(without))
+    sets = without[:1] if recipe.scope == "all" else without
+    for rows in sets:
+        preprocessor, own = fit(rows)
+        X, X_test = preprocessor.transform(train, own, empty), preprocessor.transform(test, None, empty)
+        matrices.append(Matrix(X, X_test, preprocessor))
+        on_progress(len(matrices), len(sets))
     of_a_fold = max((matrix.preprocessor.notices for matrix in matrices), key=len)
     unseen = [] if recipe.scope == "all" else unseen_notices(train, test, recipe)
     return FeatureSet(recipe.scope, tuple(matrices), roles, (*roles.notices, *of_a_fold, *unseen))

@@ -220,14 +220,14 @@ def _is_regular(data: bytes, n_columns: int) -> bool:
         quotes = np.flatnonzero(block == ord('"'))
         if not _quotes_are_at_edges(cells, quotes + start, inside):
             return False
-        outside = np.ones(len(block), np.bool_)
         if len(quotes) or inside:
             marks = np.zeros(len(block), np.int8)
             marks[quotes] = 1
             outside = (np.cumsum(marks, dtype=np.int32) + inside) % 2 == 0
+            block = np.where(outside, block, ord(" "))  # commas and line ends within quotes are text
             inside = (inside + len(quotes)) % 2
-        ends = np.flatnonzero((block == ord("\n")) & outside)
-        seen = commas + np.cumsum((block == ord(",")) & outside, dtype=np.int32)
+        ends = np.flatnonzero(block == ord("\n"))
+        seen = commas + np.cumsum(block == ord(","), dtype=np.int32)
         of_line = np.diff(seen[ends], prepend=0)
         lengths = np.diff(ends + start, prepend=line_start - 1) - 1
         is_blank = (of_line == 0) & ((lengths == 0) | ((lengths == 1) & (cells[ends + start - 1] == ord("\r"))))
@@ -241,7 +241,7 @@ def _is_regular(data: bytes, n_columns: int) -> bool:
 
 def _ends_are_plain(data: bytes) -> bool:
     """Whether a carriage return stands nowhere but before a line feed."""
-    return data.count(b"\r") == data.count(b"\r\n")
+    return b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")
 
 
 def _quotes_are_at_edges(cells: NDArray[np.uint8], quotes: NDArray[np.int64], inside: int) -> bool:

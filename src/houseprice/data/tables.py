@@ -79,8 +79,8 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
         )
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
-    by = _fold_columns(train, test, competition)
     train, test = _without_dropped(train, test, competition)
+    by = _fold_columns(train, test, competition)
     test = _same_columns(train, test, competition, notices)
     notices += _alike_notices(train)
     for column in train.columns:
@@ -102,7 +102,7 @@ def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -
     """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
     train_file, test_file = (open_csv(files[name], name, competition.id) for name in ("train.csv", "test.csv"))
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
-    told |= {folds.by for folds in competition.folds.values() if folds.by}
+    told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
     train, test = (_read_csv(file, competition, numbers, say) for file in (train_file, test_file))
     shared = train.columns.intersection(test.columns)
