@@ -67,6 +67,14 @@ def test_task_and_metric_are_guessed(
     assert set(found.reasons) == {"id", "target", "task", "metric", "folds"}
 
 
+def test_columns_that_the_test_file_lacks_are_dropped(tmp_path: Path) -> None:
+    found = guessed([1.5, 2.5, 3.25], None, {"Tax": IDS, 'in "€"': IDS}, target="Price")
+    path = tmp_path / "mine" / "competition.toml"
+    path.parent.mkdir()
+    path.write_text(as_toml("mine", found), encoding="utf-8")
+    assert load_competition(path).ingest.drop_columns == ("Tax", 'in "€"')
+
+
 def test_what_is_told_is_not_guessed() -> None:
     found = guessed([1, 2, 3], id="Key", target="Price", task="regression", metric="mae")
     assert (found.task, found.metric) == ("regression", "mae")

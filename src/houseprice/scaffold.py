@@ -127,6 +127,13 @@ _BY_TASK = {
 _BY_TASK["multiclass"] = _BY_TASK["binary"]
 
 
+def _ingest(found: "Guess") -> str:
+    if not found.dropped:
+        return ""
+    columns = ", ".join(json.dumps(column, ensure_ascii=False) for column in found.dropped)
+    return f"[ingest]\ndrop_columns = [{columns}]  # the test file lacks them\n\n"
+
+
 def as_toml(name: str, found: "Guess") -> str:
     """The competition file, with the reason for each guess beside it."""
     from houseprice.data.guesses import shape_of
@@ -150,7 +157,7 @@ task = {quoted(found.task)}{why.get("task", "")}
 metric = {quoted(found.metric)}{why.get("metric", "")}
 entry = "blend"  # what `make submit COMPETITION={name}` enters
 
-[folds.main]  # who validates whom; {found.reasons["folds"]}. In the order of time: scheme = "expanding", by = COLUMN
+{_ingest(found)}[folds.main]  # who validates whom; {found.reasons["folds"]}. In time: scheme = "expanding", by = COLUMN
 scheme = "{scheme}"
 k = {found.k}
 repeats = {found.repeats}

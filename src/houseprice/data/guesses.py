@@ -30,8 +30,10 @@ class Guess:
         See `houseprice.config.Competition`.
     k, repeats
         Of the folds.
-    n_train, n_columns
-        Rows of the training file that were looked at, and columns beside id and target.
+    n_train
+        Rows of the training file that were looked at.
+    dropped
+        Columns that the test file lacks, beside the target.
     reasons
         Why, by key.
     """
@@ -43,7 +45,7 @@ class Guess:
     k: int
     repeats: int
     n_train: int
-    n_columns: int
+    dropped: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +83,8 @@ def guess(
     k = max(2, min(10 if n_train <= 5000 else 5, rarest, n_train // 2))
     repeats = 2 if n_train <= 2000 else 1
     reasons["folds"] = f"{n_train} rows" + (f", {rarest} of the rarest class" if task != "regression" else "")
-    return Guess(id_column, target, task, metric, k, repeats, n_train, train.shape[1] - 2, reasons)
+    dropped = tuple(column for column in train.columns if column not in test.columns and column != target)
+    return Guess(id_column, target, task, metric, k, repeats, n_train, dropped, reasons)
 
 
 def _check_there(column: str, option: str, frame: pd.DataFrame, what: str) -> None:
