@@ -142,6 +142,13 @@ def test_dates_are_times_and_rows_of_one_day_stay_together() -> None:
         assert ordinal[found.validated[fold]].min() - ordinal[~found.left_out[fold]].max() >= 2.5
 
 
+def test_dates_of_one_form_are_read_alike() -> None:
+    """The 5th of January is no 1st of May where another cell of the column is a 24th."""
+    days = [f"{day:02}/{month:02}/2020" for month in (1, 2, 3) for day in (5, 10, 24)]
+    found = split(np.zeros(9), days, scheme="expanding", k=2)
+    assert found.fold_of_row.tolist() == [[-1] * 3 + [0] * 3 + [1] * 3]
+
+
 @pytest.mark.parametrize(
     ("by", "recipe", "error", "words"),
     [

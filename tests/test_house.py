@@ -17,11 +17,11 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"preparation", "recipes"},
     {"config"},
     {"competition"},
+    {"data.dates"},
     {
         "data.guesses",
         "data.expressions",
         "data.encodings",
-        "data.dates",
         "data.patterns",
         "data.sample",
         "data.reading",

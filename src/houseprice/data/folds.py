@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from houseprice.config import Folds
+from houseprice.data.dates import ISO, guess_format, read_dates
 from houseprice.errors import ConfigError, DataError, listing
 
 
@@ -184,12 +185,12 @@ def _given(recipe: Folds, by: pd.Series) -> NDArray[np.int64]:
 
 
 def _times(recipe: Folds, by: pd.Series) -> NDArray[np.float64]:
-    """A column of numbers, or of dates as days."""
+    """A column of numbers, or of dates of one form (`houseprice.data.dates.FORMATS`) as days."""
     cells = _without_gaps(recipe, by)
     numbers = pd.to_numeric(cells, errors="coerce")
     if numbers.notna().all():
         return np.asarray(numbers, np.float64)
-    dates = pd.to_datetime(cells, errors="coerce", format="mixed", utc=True)
+    dates = read_dates(cells, guess_format(cells) or ISO)
     if dates.isna().any():
         neither = dates.isna() & numbers.isna()
         strange = neither if neither.any() else dates.isna()
