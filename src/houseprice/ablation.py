@@ -12,7 +12,6 @@ from houseprice import pipeline
 from houseprice.artifacts import Stage
 from houseprice.compete.parts import Part, chosen_parts, parts_of
 from houseprice.compete.statistics import Comparison, compare_all
-from houseprice.config import Competition
 from houseprice.errors import ConfigError, DataError, TrainingError, listing
 from houseprice.matrices import build_features
 from houseprice.plan import Plan, ensemble_recipe
@@ -119,7 +118,7 @@ def ablate(plan: Plan, entry: str, globs: Sequence[str] = (), deep: bool = False
         )
     parts = chosen_parts(parts_of(plan.workspace.competition, entry, deep), globs)
     inputs = {_WHOLE: plan.blend(entry).fingerprint}
-    inputs |= {f"without {p.name}": _on(plan, p.without).blend(entry).fingerprint for p in parts if p.without}
+    inputs |= {f"without {p.name}": plan.on(p.without).blend(entry).fingerprint for p in parts if p.without}
     words = {part.name: {"left_out": part.left_out, "problem": part.problem} for part in parts}
     stage = Stage(f"ablation/{entry}", inputs, {"parts": words}, ("houseprice.ablation",))
 
@@ -128,10 +127,6 @@ def ablate(plan: Plan, entry: str, globs: Sequence[str] = (), deep: bool = False
 
     found: Ablation = plan.workspace.store.cached(stage, lambda: _Bench(plan, entry).ablate(parts), summarize)
     return found
-
-
-def _on(plan: Plan, competition: Competition) -> Plan:
-    return replace(plan, workspace=replace(plan.workspace, competition=competition))
 
 
 class _Bench:
@@ -164,7 +159,7 @@ class _Bench:
             if part.without is None:
                 outcomes.append(Outcome(part.name, part.left_out, problem=part.problem))
                 continue
-            variant = _on(self.plan, part.without)
+            variant = self.plan.on(part.without)
             try:
                 found = self._predictions(variant)
             except (ConfigError, DataError, TrainingError) as error:

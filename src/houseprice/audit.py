@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from houseprice import pipeline
 from houseprice.artifacts import Stage
-from houseprice.config import Competition
 from houseprice.matrices import build_features
 from houseprice.plan import Plan
 
@@ -52,7 +51,8 @@ def audit(plan: Plan, experiment: str) -> Audit:
     """
     competition = plan.workspace.competition
     recipe = competition.experiments[competition.experiment_name(experiment)]
-    plan = _with(plan, experiments={**competition.experiments, experiment: recipe.model_copy(update={"seeds": 1})})
+    experiments = {**competition.experiments, experiment: recipe.model_copy(update={"seeds": 1})}
+    plan = plan.on(competition.model_copy(update={"experiments": experiments}))
     stage = Stage(f"audit/{experiment}", {"run": plan.run(experiment).fingerprint}, {}, ("houseprice.audit",))
 
     def compute(frames: "Tables") -> Audit:
@@ -68,11 +68,6 @@ def audit(plan: Plan, experiment: str) -> Audit:
 
     found: Audit = plan.workspace.store.cached(stage, compute, summarize, lambda: (pipeline.tables(plan),))
     return found
-
-
-def _with(plan: Plan, **tables: Any) -> Plan:
-    competition: Competition = plan.workspace.competition.model_copy(update=tables)
-    return replace(plan, workspace=replace(plan.workspace, competition=competition))
 
 
 def _cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Run":
@@ -127,11 +122,12 @@ def _scope(plan: Plan, stage: Stage, experiment: str, frames: "Tables", run: "Ru
     """What a preprocessor that sees all rows makes of the score, beside one fitted on each fold's training rows."""
     from houseprice.data.leaks import Finding
 
-    features = plan.workspace.competition.features
-    name = plan.workspace.competition.experiments[experiment].features
-    sees_all = features[name].scope == "all"
-    turned = features[name].model_copy(update={"scope": "fold" if sees_all else "all"})
-    other = _cross_validate(_with(plan, features={**features, name: turned}), stage, experiment, frames)
+    competition = plan.workspace.competition
+    name = competition.experiments[experiment].features
+    sees_all = competition.features[name].scope == "all"
+    turned = competition.features[name].model_copy(update={"scope": "fold" if sees_all else "all"})
+    features = {**competition.features, name: turned}
+    other = _cross_validate(plan.on(competition.model_copy(update={"features": features})), stage, experiment, frames)
     beside = _compared(plan, run, other.oof)
     said = f"would be {other.score:.4g} instead of {run.score:.4g}."
     if sees_all:

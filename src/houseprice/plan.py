@@ -4,7 +4,7 @@ import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,6 +181,10 @@ class Plan:
     workspace: Workspace
     raw: Mapping[str, str]
     source: str
+
+    def on(self, competition: Competition) -> "Plan":
+        """The stages of a changed competition, on the same files."""
+        return replace(self, workspace=replace(self.workspace, competition=competition))
 
     def tables(self) -> Stage:
         """The typed, checked frames."""

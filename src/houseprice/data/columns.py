@@ -122,6 +122,22 @@ class TextColumn:
 
 
 def fit_number(values: pd.Series, recipe: Features, is_ordinal: bool) -> NumberColumn:
+    """Learn how to transform a number from the training rows.
+
+    Parameters
+    ----------
+    values
+        float64 [n_rows], NaN for a gap.
+    recipe
+        See `houseprice.preparation.Features`.
+    is_ordinal
+        Whether it is made of labels, or an encoding: then no logarithm is taken, however skewed it is.
+
+    Raises
+    ------
+    DataError
+        If the numbers are too large for a mean and a standard deviation.
+    """
     known = values.dropna()
     with np.errstate(over="ignore", invalid="ignore"):
         least_skew = None if is_ordinal or recipe.normal_scores else recipe.log1p_skew
@@ -192,6 +208,7 @@ def without_rarest(
 
 
 def fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
+    """Learn the labels of a category, text [n_rows] with gaps, from the training rows: which have an indicator."""
     counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     counts = counts[counts > 0]  # a categorical also counts labels that are elsewhere
     lumps = recipe.high_cardinality == "lump" and len(counts) > recipe.max_levels

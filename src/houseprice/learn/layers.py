@@ -95,6 +95,7 @@ class Scaled(Dense):
         torch.addcmul(self.bias.unsqueeze(2), product, self.s, out=out)
 
     def backward(self, inputs: Tensor, delta: Tensor, below: Tensor | None) -> None:
+        """As of `Dense`, and the gradients of the scales; what `forward` wrote between is used up."""
         scaled, product = self._room(inputs.shape[2])
         torch.sum(delta, 2, out=self.bias_gradient)
         torch.sum(product.mul_(delta), 2, out=self.s_gradient)
@@ -117,6 +118,7 @@ class Heads(Dense):
         self.products.affine(bias, inputs.flatten(0, 1), weight, out.flatten(0, 1))
 
     def backward(self, inputs: Tensor, delta: Tensor, below: Tensor | None) -> None:
+        """As of `Dense`, the implicit members' deltas and inputs being so many members of their own."""
         deltas = delta.flatten(0, 1)
         self.products.product(inputs.flatten(0, 1).mT, deltas, self.weight_gradient.flatten(0, 1))
         torch.sum(delta, 2, out=self.bias_gradient)
