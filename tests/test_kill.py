@@ -10,11 +10,13 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing.context import ForkServerContext
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from sqlite3 import connect
 from typing import Any
@@ -29,6 +31,7 @@ from houseprice.files import sha256_of
 from houseprice.learn.checkpoint import load_weights
 
 N_AT_THE_DISK, N_AT_A_TIME = 48, 20
+_POLLING = threading.Lock()
 TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree", "sqlite3.connect"}
 
 
@@ -81,24 +84,34 @@ def begun(tmp_path: Path) -> Path:
     return tmp_path / "begun"
 
 
+def exit_code(process: ForkServerProcess, seconds: float | None = None) -> int | None:
+    """That of a process that has ended by then, else None.
+
+    A code can be read once, and whoever starts a process reads those of all others that have ended: of two threads that
+    read at one time, one would take the end of the pipe for a code of 255.
+    """
+    wait([process.sentinel], seconds)
+    with _POLLING:
+        return process.exitcode
+
+
 def to_the_end(processes: ForkServerContext, root: Path) -> None:
     process = processes.Process(target=run, args=(root, root.parent / "source"))
-    process.start()
-    process.join()
-    assert process.exitcode == 0, (root.parent / f"{root.name}.said").read_text()
+    with _POLLING:
+        process.start()
+    assert exit_code(process) == 0, (root.parent / f"{root.name}.said").read_text()
 
 
 def killed(processes: ForkServerContext, root: Path, die_at: int | None, die_after: float) -> bool:
     """Run until the touch or the time, and tell whether death came before the end."""
     started = processes.Event()
     process = processes.Process(target=run, args=(root, root.parent / "source", die_at, started))
-    process.start()
+    with _POLLING:
+        process.start()
     started.wait()
-    process.join(None if die_at else die_after)
-    if process.exitcode is None:
+    if exit_code(process, None if die_at else die_after) is None:
         os.killpg(process.pid or 0, signal.SIGKILL)
-        process.join()
-    return process.exitcode == -signal.SIGKILL
+    return exit_code(process) == -signal.SIGKILL
 
 
 def outcome(root: Path) -> dict[str, Any]:
