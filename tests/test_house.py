@@ -11,7 +11,7 @@ import pytest
 from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
-    {"errors", "machine"},
+    {"errors", "machine", "pace"},
     {"documents", "files", "online", "report.figures", "tasks", "scores"},
     {"metrics", "schema"},
     {"preparation", "recipes"},
@@ -20,6 +20,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"data.dates"},
     {
         "data.guesses",
+        "data.compact",
         "data.expressions",
         "data.encodings",
         "data.patterns",

@@ -34,7 +34,7 @@ _LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
 Say = Callable[[str], None]
-Keep = Callable[[Tables], object]
+Keep = Callable[[Tables, float], object]
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def ingest(
     competition: Competition,
     source: Path | None,
     say: Say,
-    keep: Keep = lambda tables: None,
+    keep: Keep = lambda tables, seconds: None,
 ) -> Provenance:
     """Bring the competition's files into ``raw/``, checked, and say where they come from.
 
     In this order: ``source`` where given; files already in ``raw/``; the mirror; the Kaggle client; the sample.
     New files are read and checked in full before anything in ``raw/`` is replaced. Whoever wants the tables that they
-    were read into is given them by ``keep``.
+    were read into is given them by ``keep``, with the seconds that it took.
 
     Raises
     ------
@@ -195,10 +195,12 @@ def _store(
 
 def _completed(files: Mapping[str, bytes], competition: Competition, say: Say, keep: Keep) -> dict[str, bytes]:
     """The files, checked in full; a sample submission is made from the ids of the test file where there is none."""
+    start = time.perf_counter()
     tables = read_tables(files, competition, say)
+    seconds = time.perf_counter() - start
     for notice in tables.notices:
         say(notice)
-    keep(tables)
+    keep(tables, seconds)
     if SAMPLE in files:
         return dict(files)
     say(f"{SAMPLE}: not found; made from the ids of test.csv")
