@@ -14,7 +14,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"errors", "machine"},
     {"documents", "files", "online", "report.figures", "tasks", "scores"},
     {"metrics", "schema"},
-    {"preparation", "recipes"},
+    {"own_metric", "preparation", "recipes"},
     {"config"},
     {"competition"},
     {"data.dates"},

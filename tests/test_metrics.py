@@ -1,6 +1,8 @@
 """Metrics: the competition's score, the link scale, the standard error, and what may not reach them."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +11,11 @@ import pytest
 import sklearn.metrics
 from numpy.typing import NDArray
 
+from competitions import environment
 from houseprice import scores
 from houseprice.errors import DataError, MetricError
-from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of, own_metric
+from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of
+from houseprice.own_metric import own_metric
 from houseprice.tasks import METRICS_OF, Reads, Task
 
 Float = NDArray[np.float64]
@@ -172,7 +176,9 @@ IDS = [f"{task} {metric.name}" for metric, task in CASES]
 def test_scores_are_scikit_learns(metric: Metric, task: Task) -> None:
     for n in (5, 60, 500):
         y_true, y_pred = predicted(metric, task, n, seed=1)
-        assert metric.score(y_true, y_pred) == pytest.approx(sklearns(metric, y_true, y_pred), rel=1e-12), n
+        expected = pytest.approx(sklearns(metric, y_true, y_pred), rel=1e-12)
+        assert metric.score(y_true, y_pred) == expected, n
+        assert metric.quick_score(y_true, y_pred) == expected, n
         assert task in metric.tasks
 
 
@@ -222,10 +228,32 @@ def test_std_error_of_pseudo_values_agrees_with_a_bootstrap(name: str) -> None:
 
 
 def test_what_is_not_defined_is_nan_and_no_warning() -> None:
-    ones, half = np.ones(4), np.full(4, 0.5)
-    assert np.isnan(METRICS["auc"].score(ones, half))
-    assert np.isnan(METRICS["r2"].score(ones, half))
+    ones, half, first = np.ones(4), np.full(4, 0.5), np.eye(3)[[0, 0, 0, 0]]
+    cases = [("auc", ones, half), ("r2", ones, half), ("r2", ones, ones), ("quadratic_kappa", 0 * ones, first)]
+    for name, y_true, y_pred in cases:
+        assert np.isnan(METRICS[name].score(y_true, y_pred)), name
+        assert np.isnan(METRICS[name].quick_score(y_true, y_pred)), name
     assert METRICS["f1"].score(0 * ones, 0 * ones) == 0
+
+
+def test_a_probability_that_a_mean_left_above_1_by_a_bit_is_1() -> None:
+    y_true, above = np.array([0.0, 1.0]), np.array([0.2, np.nextafter(1, 2)])
+    assert METRICS["log_loss"].score(y_true, above) == pytest.approx(-np.log(0.8) / 2)
+
+
+def test_what_reads_stored_rows_or_asks_at_every_epoch_does_without_scikit_learn() -> None:
+    """Importing it takes a second, which the leaderboard does not."""
+    code = """
+import sys, numpy as np
+from houseprice.metrics import METRICS
+for metric in METRICS.values():
+    y_pred = np.array([0.2, 0.8]) if "multiclass" not in metric.tasks else np.eye(2)
+    metric.row_losses(np.array([0.0, 1.0]), y_pred), metric.quick_score(np.array([0.0, 1.0]), y_pred)
+assert "sklearn" not in sys.modules
+METRICS["rmse"].score(np.zeros(2), np.ones(2))
+assert "sklearn" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
 def test_a_class_that_nobody_has_does_not_count() -> None:

@@ -187,7 +187,7 @@ class Competition(Table):
     """Whether the target is a number, one of two classes, or one of more."""
     metric: str
     """One of the task's (`houseprice.tasks.METRICS_OF`), or the import path of a function ``(y_true, y_pred) -> float``
-    (`houseprice.metrics.own_metric`)."""
+    (`houseprice.own_metric`)."""
     metric_reads: Reads | None = None
     """Of an import path alone: what the function is given as ``y_pred``."""
     metric_greater_is_better: bool | None = None
@@ -291,7 +291,8 @@ class Competition(Table):
         MetricError
             If it is a user's own and can't be imported.
         """
-        from houseprice.metrics import METRICS, own_metric  # which bring numpy
+        from houseprice.metrics import METRICS  # which bring numpy
+        from houseprice.own_metric import own_metric
 
         if self.metric_reads is None or self.metric_greater_is_better is None:
             return METRICS[self.metric]

@@ -129,7 +129,9 @@ def cross_validate(
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 link = scale.link(predictions, recipe, metric, "")
-                train, valid = (metric.score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows))
+                train, valid = (
+                    metric.quick_score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows)
+                )
             except MetricError:
                 return np.nan, np.nan
             return metric.error(train), metric.error(valid)
