@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from competitions import environment
 from houseprice import scores
+from houseprice.compete.leaderboard import Evidence
 from houseprice.errors import DataError, MetricError
 from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of
 from houseprice.own_metric import own_metric
@@ -295,13 +296,30 @@ def test_the_threshold_of_a_fold_does_not_see_its_rows() -> None:
     metric = METRICS["f1"]
     y_true, probability = predicted(metric, "binary", 90)
     fold_of_row = np.arange(90) % 3
-    decided = metric.decided(y_true, probability, fold_of_row)
+    decided = metric.decided(y_true, probability, fold_of_row, in_time=False)
     inside = fold_of_row == 1
     turned = np.where(inside, 1 - y_true, y_true)  # the fold's own truth is nothing to its decisions
-    np.testing.assert_array_equal(metric.decided(turned, probability, fold_of_row)[inside], decided[inside])
+    np.testing.assert_array_equal(
+        metric.decided(turned, probability, fold_of_row, in_time=False)[inside], decided[inside]
+    )
     threshold = metric.threshold(y_true[~inside], probability[~inside])
     np.testing.assert_array_equal(decided[inside], decide(probability[inside], threshold))
-    np.testing.assert_array_equal(METRICS["auc"].decided(y_true, probability, fold_of_row), probability)
+    np.testing.assert_array_equal(METRICS["auc"].decided(y_true, probability, fold_of_row, in_time=False), probability)
+
+
+def test_in_time_the_threshold_of_a_fold_sees_earlier_rows_alone() -> None:
+    metric = METRICS["f1"]
+    y_true, probability = predicted(metric, "binary", 120)
+    fold_of_row = np.repeat(np.arange(4), 30)
+    found = metric.thresholds(y_true, probability, fold_of_row, in_time=True)
+    past = [fold_of_row < fold for fold in range(4)]
+    assert found == {
+        0: 0.5,
+        **{fold: metric.threshold(y_true[past[fold]], probability[past[fold]]) for fold in (1, 2, 3)},
+    }
+    turned = np.where(fold_of_row >= 2, 1 - y_true, y_true)
+    after = metric.thresholds(turned, probability, fold_of_row, in_time=True)
+    assert [after[fold] for fold in (0, 1, 2)] == [found[fold] for fold in (0, 1, 2)]
 
 
 # a user's own -----------------------------------------------------------------------------------------------------
@@ -368,8 +386,9 @@ def test_a_confusion_matrix_counts_what_is_scored() -> None:
     metric = METRICS["f1"]
     y_true, probability = predicted(metric, "binary", 90)
     fold_of_row = np.arange(90) % 3
-    counts = confusion_of(metric, y_true, probability, fold_of_row)
-    decided = metric.decided(y_true, probability, fold_of_row)
+    ids = tuple(map(str, range(90)))
+    counts = confusion_of(metric, Evidence(ids, y_true, probability, fold_of_row[None]))
+    decided = metric.decided(y_true, probability, fold_of_row, in_time=False)
     np.testing.assert_array_equal(counts, sklearn.metrics.confusion_matrix(y_true, decided))
     assert scores.f1(counts) == pytest.approx(metric.score(y_true, decided))
 

@@ -9,7 +9,7 @@ whose mean is 1 - score. The score that is reported is scikit-learn's; a test ho
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,32 @@ Rows = Callable[[Float, Float], Float]
 """From the truth and what is predicted, link scale, to something of each row, float64 [n_rows]."""
 Scored = Callable[[Float, Float], float]
 """From the same to the score."""
+
+
+class OutOfFold(Protocol):
+    """Out-of-fold predictions with the truth: a run, an ensemble, or the leaderboard's evidence of either.
+
+    Arrays are as `Metric` takes them, ``fold_of_row`` int64 [n_repeats, n_rows]. ``in_time``: folds are numbered in the
+    order of time.
+    """
+
+    @property
+    def target(self) -> Float: ...
+    @property
+    def oof(self) -> Float: ...
+    @property
+    def fold_of_row(self) -> Int: ...
+    @property
+    def in_time(self) -> bool: ...
+
+
+def teaching_rows(fold_of_row: Int, fold: int, in_time: bool) -> NDArray[np.bool_]:
+    """From which rows may be learnt what is scored on a fold: from those of all others, in time of earlier ones.
+
+    >>> teaching_rows(np.array([0, 0, 1, 2]), 1, in_time=True)
+    array([ True,  True, False, False])
+    """
+    return fold_of_row < fold if in_time else fold_of_row != fold
 
 
 @dataclass(frozen=True)
@@ -216,40 +242,45 @@ class Metric:
         best = candidates[losses <= losses.min() + 1e-12]
         return float(best[np.abs(best - 0.5).argmin()])
 
-    def decided(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    def decided(self, y_true: Float, y_pred: Float, fold_of_row: Int, in_time: bool) -> Float:
         """Out-of-fold predictions as they are scored: where classes are read, cut at what the other folds' rows say.
 
         Parameters
         ----------
         y_true, y_pred
             The truth, and out-of-fold predictions.
-        fold_of_row
-            int64 [n_rows]: the threshold that decides on the rows of a fold is learnt from those of all others.
+        fold_of_row, in_time
+            int64 [n_rows]: the threshold that decides on the rows of a fold is learnt from those of all others, in time
+            from those of earlier ones.
         """
         if not self.needs_threshold(y_pred):
             return y_pred
         found = np.empty_like(y_pred)
-        for fold, threshold in self.thresholds(y_true, y_pred, fold_of_row).items():
+        for fold, threshold in self.thresholds(y_true, y_pred, fold_of_row, in_time).items():
             inside = fold_of_row == fold
             found[inside] = decide(y_pred[inside], threshold)
         return found
 
-    def thresholds(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> dict[int, float | None]:
-        """The threshold that decides on each fold, learnt from the rows outside it."""
-        folds = np.unique(fold_of_row).tolist()
-        return {fold: self.threshold(y_true[fold_of_row != fold], y_pred[fold_of_row != fold]) for fold in folds}
+    def thresholds(self, y_true: Float, y_pred: Float, fold_of_row: Int, in_time: bool) -> dict[int, float | None]:
+        """The threshold that decides on each fold, learnt from its `teaching_rows`; 0.5 for the first in time."""
+        found: dict[int, float | None] = {}
+        for fold in np.unique(fold_of_row).tolist():
+            others = teaching_rows(fold_of_row, fold, in_time)
+            found[fold] = self.threshold(y_true[others], y_pred[others]) if others.any() else 0.5
+        return found
 
-    def oof_losses(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    def oof_losses(self, found: OutOfFold) -> Float:
         """The row losses of out-of-fold predictions as they are scored (`decided`), float64 [n_rows]."""
-        return self.row_losses(y_true, self.decided(y_true, y_pred, fold_of_row))
+        decided = self.decided(found.target, found.oof, found.fold_of_row[0], found.in_time)
+        return self.row_losses(found.target, decided)
 
 
-def confusion_of(metric: Metric, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+def confusion_of(metric: Metric, found: OutOfFold) -> Float:
     """The confusion matrix of out-of-fold predictions as they are scored, float64 [true class, given class].
 
     Where the metric reads probabilities, two classes are told apart at 0.5.
     """
-    return _counts(y_true, metric.decided(y_true, y_pred, fold_of_row))
+    return _counts(found.target, metric.decided(found.target, found.oof, found.fold_of_row[0], found.in_time))
 
 
 def calibration_of(y_true: Float, y_pred: Float) -> tuple[Float, Float, Float]:
