@@ -45,7 +45,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
         "compete.parts",
     },
-    {"compete.leaderboard", "compete.stacking"},
+    {"compete.choice", "compete.leaderboard", "compete.stacking"},
     {"compete.ledger"},
     {"unfinished"},
     {"artifacts"},
