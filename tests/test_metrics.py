@@ -66,7 +66,7 @@ def test_std_error_agrees_with_a_bootstrap_of_the_rows(n: int) -> None:
     metric = METRICS["log_rmse"]
     y_true, y_pred = (metric.link(values, "prices") for values in prices(n))
     drawn = np.random.default_rng(1).integers(n, size=(4000, n))
-    bootstrap = np.array([metric.score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
+    bootstrap = np.array([metric.quick_score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
     assert metric.std_error(y_true, y_pred) == pytest.approx(bootstrap, rel=0.1)
 
 
@@ -224,7 +224,7 @@ def test_std_error_of_pseudo_values_agrees_with_a_bootstrap(name: str) -> None:
     metric = METRICS[name]
     y_true, y_pred = predicted(metric, metric.tasks[0], 300)
     drawn = np.random.default_rng(1).integers(300, size=(1000, 300))
-    bootstrap = np.array([metric.score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
+    bootstrap = np.array([metric.quick_score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
     assert metric.std_error(y_true, y_pred) == pytest.approx(bootstrap, rel=0.12)
 
 
@@ -275,7 +275,7 @@ def test_no_other_threshold_is_better(name: str) -> None:
     threshold = metric.threshold(y_true, probability)
     assert threshold is not None
     best = metric.score(y_true, decide(probability, threshold))
-    others = [metric.score(y_true, decide(probability, cut)) for cut in np.linspace(0, 1, 2001)]
+    others = [metric.quick_score(y_true, decide(probability, cut)) for cut in np.linspace(0, 1, 2001)]
     assert best >= max(others) - 1e-12
     ties = [cut for cut, other in zip(np.linspace(0, 1, 2001), others, strict=True) if other >= best - 1e-12]
     assert abs(threshold - 0.5) <= min(abs(cut - 0.5) for cut in ties) + 0.02  # candidates lie in the middle
