@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from competitions import COMPETITION, Ear, open_plan, write_competition
 from conftest import REPOSITORY
-from houseprice import pipeline
+from houseprice import artifacts, pipeline
 from houseprice.cli import app
 from houseprice.data.encodings import GroupColumn
 from houseprice.data.features import FittedFeatures
@@ -107,8 +107,8 @@ def predicted(root: Path, source: Path, entry: str, competition: str = "tiny") -
     return Path(json.loads(shown)["path"]).read_bytes()
 
 
-def refused(root: Path, source: Path, *arguments: object) -> str:
-    status, shown, said = call(root, "predict", "mlp", "--input", source, *arguments)
+def refused(root: Path, source: Path, *arguments: object, entry: str = "mlp") -> str:
+    status, shown, said = call(root, "predict", entry, "--input", source, *arguments)
     assert (status, shown) == (1, ""), said
     *_, line = said.splitlines()
     assert line.startswith("error: ")
@@ -130,8 +130,8 @@ def assert_same_rows(found: bytes, wanted: bytes) -> None:
     found_rows, wanted_rows = rows_of(found), rows_of(wanted)
     assert found_rows[0] == wanted_rows[0]
     assert [row[0] for row in found_rows] == [row[0] for row in wanted_rows]
-    values = [np.array([row[1:] for row in rows[1:]], np.float64) for rows in (found_rows, wanted_rows)]
-    np.testing.assert_allclose(*values, rtol=1e-6)
+    values, wanted_values = (np.array([row[1:] for row in rows[1:]], float) for rows in (found_rows, wanted_rows))
+    np.testing.assert_allclose(values, wanted_values, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +256,13 @@ def test_networks_predict_without_a_single_pickle(root: Path, monkeypatch: pytes
         assert predicted(root, root / "new.csv", entry) == data
 
 
+def test_mapped_artifacts_serve_as_well(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = predicted(root, root / "new.csv", "forest")
+    monkeypatch.setattr(artifacts, "LARGE", 0)
+    preprocessors_path(open_plan(root), "forest").unlink()
+    assert predicted(root, root / "new.csv", "forest") == wanted
+
+
 def test_predicting_trains_nothing_and_writes_one_file(root: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     status, shown, said = call(root, "predict", "nets", "--input", root / "new.csv")
@@ -300,7 +307,7 @@ def without(column: str) -> Callable[[list[dict[str, str]]], None]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (without("Ground"), "lacks columns that train.csv has: Ground. Add them: a model can't do without."),
+        (without("Ground"), "lacks columns that train.csv has: Ground. Add them: the entry was trained on them."),
         (without("Id"), "no id column 'Id'"),
         (edited("Id", "1001"), "ids occur more than once: 1001"),
         (edited("Id", " "), "column 'Id' is empty in rows 3"),
@@ -408,10 +415,9 @@ def test_keys_of_groups_keep_their_types_and_numbers_their_bits() -> None:
     found = from_plain(FittedFeatures, document)
     assert found == fitted
     assert list(map(type, found.preprocessors[0].groups[0].groups)) == list(map(type, groups))
-    numbers = np.random.default_rng(1).integers(0, 2**63, 3000, dtype=np.uint64).view(np.float64)
-    numbers = tuple(numbers[np.isfinite(numbers)].tolist())
-    found = from_plain(GroupColumn, to_plain(GroupColumn, replace(group, values=numbers)))
-    assert found.values == numbers
+    bits = np.random.default_rng(1).integers(0, 2**63, 3000, dtype=np.uint64).view(np.float64)
+    numbers = tuple(bits[np.isfinite(bits)].tolist())
+    assert from_plain(GroupColumn, to_plain(GroupColumn, replace(group, values=numbers))).values == numbers
 
 
 @pytest.mark.parametrize(
@@ -498,6 +504,7 @@ def test_forged_preprocessors_whose_sum_agrees_are_one_line(root: Path, edit: An
     path = preprocessors_path(open_plan(root), "mlp")
     forge(path, edit)
     assert "preprocessors.json" in refused(root, root / "new.csv")
+    assert "preprocessors.json" in refused(root, root / "new.csv", entry="ridge")
     path.unlink()
     assert predicted(root, root / "new.csv", "mlp")
 

@@ -4,7 +4,8 @@ Networks are not fitted again, and neither their artifacts nor those of their fe
 packages, and the second level of a stack, are fitted again from the project's own artifacts, to the same bits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,10 +186,7 @@ def _by_networks(
     path = weights_path(plan, run)
     networks = kept(plan, path, load_networks, partial(pipeline.train, plan, run))
     scales = [FoldScale(fold, scale, len(layout.classes)) for fold, scale in enumerate(networks.scales)]
-    with (
-        fitting(path, preprocessors_path(plan, run)),
-        plan.workspace.listener.progress(f"predict/{run}") as on_progress,
-    ):
+    with _fitting(plan, run, path, preprocessors_path(plan, run)) as on_progress:
         said = {}
         for scale in scales:
             of_fold = [weights for (fold, _), weights in networks.weights.items() if fold == scale.fold]
@@ -213,13 +211,22 @@ def _by_fitting_again(
     target = metric.link(frames.target.to_numpy(np.float64), f"column {frames.target.name!r} in train.csv")
     recipe = competition.experiments[run]
     scales = fitted_scales(run, recipe, frames, target, split.left_out, split.validated)
-    folds = [scale.fold_data(features.of_fold(scale.fold).X, matrices[fitted.place_of(scale.fold)]) for scale in scales]
-    with plan.workspace.listener.progress(f"predict/{run}") as on_progress:
+    with _fitting(plan, run, preprocessors_path(plan, run)) as on_progress:
+        folds = [
+            scale.fold_data(features.of_fold(scale.fold).X, matrices[fitted.place_of(scale.fold)]) for scale in scales
+        ]
         members = fit_again(recipe, folds, competition.threads, on_progress)
     said = {
         scale.fold: [member.test_predictions for member in members if member.fold == scale.fold] for scale in scales
     }
     return mean_of_members(said, scales, recipe, metric, run, name)
+
+
+@contextmanager
+def _fitting(plan: Plan, run: str, *paths: Path) -> Iterator[Callable[[int, int], None]]:
+    """A run's part of the prediction: told of, and in one line where files don't fit."""
+    with fitting(*paths), plan.workspace.listener.progress(f"predict/{run}") as on_progress:
+        yield on_progress
 
 
 def _predict_stacked(plan: Plan, entry: str, predictions: "Float", rows: _NewRows) -> "Float":

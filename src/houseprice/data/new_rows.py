@@ -68,7 +68,7 @@ def read_new_rows(data: bytes, name: str, competition: Competition, layout: Layo
     numbers = [column for column, is_number in layout.columns if is_number and column not in told]
     frame = read_frame(open_csv(data, name, competition.id), competition, numbers, say)
     wanted = [column for column, _ in layout.columns]
-    check_columns(frame, wanted, name)
+    check_columns(frame, wanted, name, "Add them: the entry was trained on them.")
     if competition.target in frame:
         say(f"{name}: has the target column {competition.target!r}, which is ignored")
     if surplus := [column for column in frame.columns if column not in {*wanted, competition.target}]:

@@ -269,7 +269,8 @@ def _same_columns(
     train: pd.DataFrame, test: pd.DataFrame, competition: Competition, notices: list[str]
 ) -> pd.DataFrame:
     """The test frame with exactly the columns of train."""
-    check_columns(test, list(train.columns), "test.csv", ", or list them under [ingest].drop_columns")
+    way_out = "Add them, or list them under [ingest].drop_columns: a model can't use them."
+    check_columns(test, list(train.columns), "test.csv", way_out)
     if surplus := [column for column in test.columns if column not in train.columns]:
         notices.append(f"test.csv: dropped columns that train.csv does not have: {listing(surplus)}")
     if not len(train.columns):
@@ -279,15 +280,15 @@ def _same_columns(
     return test[list(train.columns)].copy()
 
 
-def check_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str, or_else: str = "") -> None:
+def check_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str, way_out: str) -> None:
     """Refuse rows to be predicted that lack columns of the training file.
 
     Parameters
     ----------
     name
         Their file's, for messages.
-    or_else
-        What else can be done than to add them.
+    way_out
+        The end of the message.
 
     Raises
     ------
@@ -296,8 +297,7 @@ def check_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str, or_else
     """
     if absent := [column for column in wanted if column not in frame.columns]:
         raise DataError(
-            f"{name}: lacks columns that train.csv has: {listing(absent)}. "
-            f"{_spelt_otherwise(absent, frame)}Add them{or_else}: a model can't do without."
+            f"{name}: lacks columns that train.csv has: {listing(absent)}. {_spelt_otherwise(absent, frame)}{way_out}"
         )
 
 
