@@ -13,16 +13,9 @@ app = typer.Typer()
 
 @app.command()
 def predict(
+    source: Annotated[Path, typer.Option("--input", metavar="CSV", help="The rows, with the columns of test.csv.")],
     name: Entry = None,
-    source: Annotated[
-        Path, typer.Option("--input", metavar="CSV", help="The rows: a file with the columns of test.csv.")
-    ] = ...,  # type: ignore[assignment]
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="CSV", help="Write there. By default submissions/COMPETITION/predictions/NAME-INPUT.csv."
-        ),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="CSV", help="Write there instead.")] = None,
     device: Device = "auto",
     overrides: Set = None,
     seeds: Seeds = None,
@@ -30,7 +23,10 @@ def predict(
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
-    """Predict rows that came later by an entry, in the form of a submission; what is not trained yet is trained."""
+    """Predict rows that came later by an entry, in the form of a submission; what is not trained yet is trained.
+
+    Writes submissions/COMPETITION/predictions/NAME-INPUT.csv.
+    """
     from houseprice import pipeline
     from houseprice.console import print_json
     from houseprice.plan import ensemble_recipe
