@@ -71,8 +71,9 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
     """
     if not is_numeric_dtype(frame[column]):
         raise ConfigError(f"groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers")
-    value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
-    overall = float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
+        overall = float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0
     if not np.isfinite([overall, *value_of.values()]).all():
         raise DataError(f"groups: numbers too large for a {recipe.statistic} in column {column!r}. Rescale or drop it.")
     return GroupColumn(
