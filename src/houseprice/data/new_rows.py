@@ -73,9 +73,9 @@ def read_new_rows(data: bytes, name: str, competition: Competition, layout: Layo
         say(f"{name}: has the target column {competition.target!r}, which is ignored")
     if surplus := [column for column in frame.columns if column not in {*wanted, competition.target}]:
         say(f"{name}: ignored columns that are no features: {listing(surplus)}")
-    columns = {column: as_number(frame[column], name) if is_number else frame[column]
-               for column, is_number in layout.columns}  # fmt: skip
-    for column in rules.normalize_text:
-        if column in columns:
-            columns[column] = normalized(columns[column], rules)
-    return pd.DataFrame(columns, index=frame.index)
+    for column, is_number in layout.columns:
+        if is_number:
+            frame[column] = as_number(frame[column], name)
+    for column in frame.columns.intersection(list(rules.normalize_text)):
+        frame[column] = normalized(frame[column], rules)
+    return frame[wanted]
