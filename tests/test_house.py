@@ -41,6 +41,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
     {"learn.importance", "learn.nested", "sketch"},
+    {"course.fashion"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
         "compete.parts",
@@ -84,7 +85,7 @@ TOUCH_THE_DISK = {
         "compete.submission",
     ),
     *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size"),
-    *("cli", "notebook.competition", "report.page", "scaffold"),
+    *("cli", "notebook.competition", "report.page", "scaffold", "course.fashion"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
