@@ -41,7 +41,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.estimators"},
     {"learn.crossval", "learn.curves"},
     {"learn.importance", "learn.nested", "sketch"},
-    {"course.fashion"},
+    {"course.fashion", "course.piecewise"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
         "compete.parts",
