@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conftest import contents
 from houseprice.course.fashion import CLASSES, FASHION_MNIST, Publication, load_fashion, parse_idx
+from houseprice.course.fitting import fit
 from houseprice.errors import DataError, NetworkError
 from mirrors import Mirror, answer
 
@@ -95,13 +96,15 @@ def test_unpacked_files_of_a_folder_and_both_together(tmp_path: Path, files: dic
 
 
 def test_rows_are_what_a_network_is_fitted_to(tmp_path: Path, files: dict[str, bytes]) -> None:
-    train, _ = load_fashion(put_unpacked(tmp_path, files), fetch=False)
-    X, y = train.rows
-    assert X.dtype == np.float32
+    train, test = load_fashion(put_unpacked(tmp_path, files), fetch=False)
+    X, y = train.rows()
     assert X.shape == (6, 6)
-    assert y.dtype == np.int64
     np.testing.assert_array_equal(np.rint(X[2] * 255), arrays()[IMAGES][2].ravel())
     assert [CLASSES[label] for label in y[:2]] == ["ankle boot", "t-shirt"]
+    assert len(train.rows(at_most=4).y) == 4
+    settings = {"loss": "cross_entropy", "hidden": [3], "epochs": 2, "classes": 10}
+    (one,) = fit(train.rows(), test.rows(), settings)
+    assert one.predict(test.rows().X).shape == (4, 10)
 
 
 def test_absent_files_are_downloaded_once_and_kept(tmp_path: Path, files: dict[str, bytes], mirror: Mirror) -> None:

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"preparation", "recipes"},
     {"config"},
     {"competition"},
-    {"data.dates", "course.data", "course.fashion", "course.piecewise"},
+    {"data.dates", "course.data", "course.images", "course.piecewise"},
     {
         "data.guesses",
         "data.expressions",
@@ -27,7 +27,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.reading",
         "data.folds",
     },
-    {"data.tables"},
+    {"data.tables", "course.fashion"},
     {"data.ingest", "data.leaks", "data.roles", "data.columns"},
     {"data.preprocessor"},
     {"data.features"},

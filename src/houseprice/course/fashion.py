@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from houseprice.course.data import Rows
 from houseprice.errors import DataError, NetworkError, listing
 from houseprice.files import write_atomically
 from houseprice.online import download
@@ -60,12 +61,10 @@ class Images:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
 
-    @property
-    def rows(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The same as inputs [n_images, height · width], from 0 to 1, and targets [n_images]."""
-        X = self.pixels.reshape(len(self.pixels), -1).astype(np.float32)
-        X /= 255
-        return X, self.labels.astype(np.int64)
+    def rows(self, at_most: int | None = None) -> Rows:
+        """The first images, or all, as a network takes them: grey levels from 0 to 1, and classes."""
+        chosen = self.pixels[:at_most]
+        return Rows(chosen.reshape(len(chosen), -1) / 255, self.labels[:at_most].astype(np.int64))
 
 
 def load_fashion(
@@ -97,7 +96,7 @@ def load_fashion(
     StorageError
         If what was downloaded can't be written.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     arrays = {name: _load_file(folder, name, source, fetch) for name in source.md5}
     images = [
         _paired(arrays, folder, *(f"{part}-{kind}.gz" for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")))
