@@ -32,7 +32,7 @@ def loss_curves(runs: Mapping[str, Sequence[Fit]], loss_name: str = "loss") -> g
     loss_name
         For the axis.
     """
-    figure = empty_figure(xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(loss_name)}})
+    figure = empty_figure(xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(loss_name, None)}})
     for color, (label, fits) in zip(cycle(SERIES), runs.items(), strict=False):
         train, valid = (
             _finite(np.stack([getattr(fit, name) for fit in fits])) for name in ("train_losses", "valid_losses")
@@ -68,7 +68,9 @@ def lines(
     log_x, log_y
         Whether an axis is logarithmic; its values are then > 0.
     """
-    figure = empty_figure(xaxis={"title": {"text": plain(x_name)}}, yaxis={"title": {"text": plain(y_name)}})
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}}, yaxis={"title": {"text": plain(y_name, None)}}
+    )
     for label, (some_x, some_y) in (points or {}).items():
         marker = {"color": QUIET, "size": 5, "opacity": 0.7}
         figure.add_scatter(x=some_x, y=some_y, mode="markers", name=plain(label), marker=marker)
@@ -106,22 +108,15 @@ def heat_map(
     text_format
         How a number is written in its cell, in d3's language; empty: not at all.
     """
-    places = [list(range(len(labels))) for labels in (x, y)]
-    axes = [
-        {
-            "title": {"text": plain(name)},
-            "tickvals": at,
-            "ticktext": [plain(each) for each in labels],
-            "showgrid": False,
-        }
-        for name, labels, at in ((x_name, x, places[0]), (y_name, y, places[1]))
-    ]
-    figure = empty_figure(xaxis=axes[0], yaxis=axes[1])
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}, "type": "category", "showgrid": False},
+        yaxis={"title": {"text": plain(y_name, None)}, "type": "category", "showgrid": False},
+    )
     figure.add_heatmap(
-        z=_finite(values), x=places[0], y=places[1], xgap=1, ygap=1, hoverongaps=False,
+        z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
         colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]],
         texttemplate=f"%{{z:{text_format}}}" if text_format else None,
-        colorbar={"title": {"text": plain(value_name)}, "outlinewidth": 0, "thickness": 12},
+        colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
         hovertemplate=f"{plain(x_name)} %{{x}}<br>{plain(y_name)} %{{y}}<br>%{{z:.5~g}}<extra></extra>",
     )  # fmt: skip
     return figure
@@ -132,7 +127,10 @@ def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go
     known = {label: each[np.isfinite(each)] for label, each in values.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins)
     figure = empty_figure(
-        xaxis={"title": {"text": plain(x_name)}}, yaxis={"title": {"text": "count"}}, barmode="overlay", bargap=0.03
+        xaxis={"title": {"text": plain(x_name, None)}},
+        yaxis={"title": {"text": "count"}},
+        barmode="overlay",
+        bargap=0.03,
     )
     middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     for color, (label, each) in zip(cycle(SERIES), known.items(), strict=False):
