@@ -142,7 +142,7 @@ def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go
 def _add_band(figure: go.Figure, x: Float, draws: Float, color: str, label: str) -> None:
     figure.add_scatter(
         x=np.concatenate([x, x[::-1]]), y=np.concatenate([draws.max(0), draws.min(0)[::-1]]), fill="toself",
-        fillcolor=rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=plain(label),
+        fillcolor=rgba(color, 0.18), mode="none", hoverinfo="skip", showlegend=False, legendgroup=plain(label),
     )  # fmt: skip
 
 
