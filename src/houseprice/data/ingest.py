@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
