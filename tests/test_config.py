@@ -73,6 +73,11 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         '[experiments.deep]\nlike = "mpl"\n\n[ensembles.both]',
         ("experiments.deep.like", "unknown name 'mpl'", "did you mean 'mlp'?"),
     ),
+    "like a list": (
+        "[ensembles.both]",
+        '[experiments.deep]\nlike = ["mlp"]\n\n[ensembles.both]',
+        ("experiments.deep.like",),
+    ),
     "like oneself": (
         "[ensembles.both]",
         '[experiments.one]\nlike = "other"\n[experiments.other]\nlike = "one"\n\n[ensembles.both]',
@@ -154,6 +159,44 @@ def test_every_fault_is_told_at_once(tiny_root: Path) -> None:
     first, second = str(refusal.value).splitlines()
     assert "folds.main.k" in first
     assert "experiments.mlp.epochs" in second
+
+
+LIKES = """
+[experiments.deep]
+like = "mlp"
+[experiments.deeper]
+like = "deep"
+input_dropout = 0.1
+[experiments.other]
+like = "mlp"
+kind = "ridge"
+
+[ensembles.both]"""
+
+
+@pytest.mark.parametrize("wrong", ["epohcs = 2", 'epochs = "two"', "epochs = 0"])
+def test_a_fault_in_a_table_that_others_are_like_is_told_once_where_it_stands(tiny_root: Path, wrong: str) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    likes = LIKES.replace('kind = "ridge"', "")
+    path.write_text(TINY_TOML.replace("epochs = 2", wrong).replace("\n[ensembles.both]", likes), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"competition\.toml: experiments\.mlp[.:]") as refusal:
+        load_competition(path)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_fault_of_the_table_that_is_like_another_is_told_of_it(tiny_root: Path) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    toml = TINY_TOML.replace("epochs = 2", "epochs = 0").replace("\n[ensembles.both]", LIKES)
+    path.write_text(toml.replace("dropout = 0.1", "dropout = 1.1"), encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_competition(path)
+    told = str(refusal.value).splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "experiments.mlp.epochs",
+        "experiments.deeper.input_dropout",
+        "experiments.other",
+    ]
+    assert "unknown key 'hidden'" in told[2]  # which only a ridge doesn't know
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tiny_root: Path, load_tiny: LoadTiny) -> None:
