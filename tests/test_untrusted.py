@@ -143,6 +143,21 @@ def test_nonsense_in_a_manifest_is_one_line_or_plays_no_role(root: Path, name: s
     assert "\x1b" not in refused(root, "reproduce")
 
 
+@pytest.mark.parametrize("key", ["epochs", "seeds", "batch_size", "embedding_frequencies"])
+def test_a_manifest_cannot_ask_for_years(root: Path, key: str) -> None:
+    path = entry_of(root).with_suffix(".json")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["competition"]["experiments"]["mlp"][key] = 10**9
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    assert f"blend.json: competition: experiments.mlp.{key}: Input should be less" in refused(root, "reproduce")
+
+
+def test_a_network_beyond_the_memory_of_the_machine_is_refused_before_it_is_made(root: Path) -> None:
+    said = refused(root, "train", "mlp", "--set", f"mlp.hidden={[65_536] * 60}")
+    assert "out of memory: 2 members at a time, of" in said
+    assert "and this machine has" in said
+
+
 @pytest.mark.parametrize("metadata", [None, {}, {"houseprice": "["}, {"houseprice": "[" * 9999}, {"houseprice": "7"}])
 def test_safetensors_of_others_are_one_line(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     from safetensors.numpy import save_file
