@@ -406,5 +406,7 @@ def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Pa
         refused = houseprice("new", "other", "--train", tmp_path / wrong, *files[2:])
         assert refused.returncode == 1
         assert words in refused.stderr
-    assert houseprice("new", "../out", *files).returncode == 1
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine"]
+    for name, make in (("file", Path.touch), ("link", lambda path: path.symlink_to("link"))):
+        make(tmp_path / "data" / name)
+        assert "there is a competition of this name" in houseprice("new", name, *files).stderr

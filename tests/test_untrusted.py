@@ -176,6 +176,28 @@ def test_bytes_that_are_no_safetensors_are_one_line(tmp_path: Path, head: bytes)
         load_weights(path)
 
 
+# names ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "..", ".", "", "a/b", "/etc", "a b", "a.b", "a\n", "~", "nul:", "x" * 100_000]
+)
+def test_a_name_of_a_competition_is_no_path(name: str, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    csv_file = tmp_path / "files" / "train.csv"
+    csv_file.write_text("Id,Size,Price\n1,2,3\n")
+    for arguments in (
+        ["submit", "-c", name],
+        ["new", name, "--train", str(csv_file), "--test", str(csv_file), "--target", "Price"],
+    ):
+        result = CliRunner().invoke(app, [*arguments, "--root", str(tmp_path)])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "letters, digits, '_' and '-', at most 64 of them" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert len(result.stderr) < 300
+    assert [path.name for path in tmp_path.iterdir()] == ["files"]
+
+
 # code -----------------------------------------------------------------------------------------------------
 
 

@@ -66,9 +66,9 @@ def scaffold(root: Path, name: str, files: Files, told: Mapping[str, str | None]
     from houseprice.data.tables import read_tables
 
     if not NAME.fullmatch(name):
-        raise ConfigError(f"name {name!r}: use letters, digits, '_' and '-', at most 64 of them")
+        raise ConfigError(f"name {name[:80]!r}: use letters, digits, '_' and '-', at most 64 of them")
     folder = root / "data" / name
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_symlink() or (folder.exists() and not _is_empty(folder)):
         raise ConfigError(f"{folder}: there is a competition of this name. Take another name, or edit its file.")
     contents = {as_named: _read(path) for as_named, path in files.named().items()}
     frames = [_look(contents[as_named], path) for as_named, path in files.named().items()]
@@ -94,6 +94,10 @@ def scaffold(root: Path, name: str, files: Files, told: Mapping[str, str | None]
                 folder.rmdir()
             staged.rename(folder)
     return folder / "competition.toml", found
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _read(path: Path) -> bytes:
