@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from houseprice.config import Competition
 from houseprice.documents import parse_toml
 from houseprice.errors import ConfigError, nearest
+from houseprice.files import read_regular
 
 _WIDEST_VALUE = 200  # characters of a message
 _MOST_STEPS = 8  # of an override's key
@@ -35,7 +36,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         Naming the file, the key, the value and the nearest known key.
     """
     try:
-        document = parse_toml(path.read_bytes().decode("utf-8-sig"))
+        document = parse_toml(read_regular(path).decode("utf-8-sig"))
     except FileNotFoundError as error:
         others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
         raise ConfigError(
