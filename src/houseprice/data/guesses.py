@@ -239,7 +239,7 @@ def _folds(
     elif scheme is None and seam is not None:
         recipe = _recipe(seam.scheme if seam.scheme == "expanding" else grouped, seam.by, size)
         if found := _with_fewer(recipe, target, train[seam.by], of_classes):
-            reasons["scheme"] = f"{seam.reason}. If they need not be: --folds {plain}"
+            reasons["scheme"] = f"{seam.reason}. Otherwise: --folds {plain}"
             return found
     recipe = _recipe(scheme or plain, by, size)
     found = recipe if by is None else _with_fewer(recipe, target, train[by], of_classes)
