@@ -19,7 +19,6 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"competition"},
     {"data.dates", "course.data", "course.images", "course.piecewise"},
     {
-        "data.guesses",
         "data.compact",
         "data.expressions",
         "data.encodings",
@@ -27,8 +26,9 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.sample",
         "data.reading",
         "data.folds",
+        "data.seams",
     },
-    {"data.tables", "course.fashion"},
+    {"data.guesses", "data.tables", "course.fashion"},
     {"data.ingest", "data.leaks", "data.new_rows", "data.roles", "data.columns"},
     {"data.preprocessor"},
     {"data.features"},

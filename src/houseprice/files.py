@@ -4,11 +4,13 @@ Whatever is unfinished is locked by the process that works on it (``flock``). Th
 process ends, however it ends, so that others can tell what a killed one has left behind from what is in use.
 """
 
+import errno
 import fcntl
 import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +32,10 @@ def storing(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block (full disk, read-only folder) into a `StorageError` that names ``path``."""
     try:
         yield
+    except FileExistsError as error:  # a file, or a link that leads nowhere
+        raise StorageError(
+            f"{path}: cannot be written: {error.filename or path} is no folder, where one is needed. Move it away."
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
@@ -198,8 +204,27 @@ class HashedFile:
         return self._sha256.hexdigest()
 
 
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file; of a pipe or a device, whose end might never come, nothing is read.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, or is no file.
+    """
+    _check_regular(path)
+    return path.read_bytes()
+
+
+def _check_regular(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says so itself
+        raise OSError(errno.EINVAL, "Neither a file nor a folder", str(path))
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    _check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

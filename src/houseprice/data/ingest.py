@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
@@ -19,7 +20,15 @@ from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, Tables, read_tables
 from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
-from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
+from houseprice.files import (
+    locked,
+    read_regular,
+    remove_abandoned,
+    scratch_folder,
+    storing,
+    write_atomically,
+    write_text,
+)
 from houseprice.online import call_kaggle, download, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
@@ -78,12 +87,25 @@ def ingest(
     NetworkError
         If nothing can be reached and the competition has no built-in sample.
     """
+    _check_folder(raw)
     if raw.is_symlink():
         raw = raw.resolve()  # replaced where it lies
     with storing(raw):
         raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent, on_wait=lambda: say(f"{raw}: another process is at it; waiting")):
         return _ingest(raw, competition, source, say, keep)
+
+
+def _check_folder(raw: Path) -> None:
+    """Refuse what is no folder, nor leads to one, in the place of ``raw/``."""
+    try:
+        is_folder = stat.S_ISDIR(raw.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):  # it will be made, or that will fail
+        return
+    except OSError as error:
+        raise DataError(f"{raw}: cannot be read: {error.strerror}. Remove it; ingest makes it anew.") from error
+    if not is_folder:
+        raise DataError(f"{raw}: is no folder, and the raw files lie in one of this name. Move it away.")
 
 
 def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say, keep: Keep) -> Provenance:
@@ -120,7 +142,7 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     for name in FILES:
         path = folder / name
         try:
-            files[name] = path.read_bytes()
+            files[name] = read_regular(path)
         except FileNotFoundError as error:
             if name != SAMPLE:
                 raise DataError(
@@ -140,7 +162,7 @@ def _found(raw: Path, competition: Competition, say: Say, keep: Keep) -> Provena
     path = raw / "provenance.json"
     found = _provenance("local", "found in raw/", files)
     try:
-        document = parse_json(path.read_bytes())
+        document = parse_json(read_regular(path))
         recorded = Provenance(document["source"], document["origin"], document["files"])
         if recorded.files == found.files:
             return recorded
