@@ -35,7 +35,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.plain", "learn.layers"},
     {"learn.embedding"},
     {"learn.network", "learn.members"},
-    {"learn.checkpoint"},
+    {"learn.checkpoint", "learn.optimizer"},
     {"learn.batch"},
     {"learn.training"},
     {"learn.estimators"},
