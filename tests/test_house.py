@@ -28,6 +28,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.folds",
     },
     {"data.tables"},
+    {"data.shift"},
     {"data.ingest", "data.leaks", "data.roles", "data.columns"},
     {"data.preprocessor"},
     {"data.features"},
@@ -39,6 +40,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.batch"},
     {"learn.training"},
     {"learn.estimators"},
+    {"learn.weighting"},
     {"learn.crossval", "learn.curves"},
     {"learn.importance", "learn.nested", "sketch"},
     {
@@ -53,7 +55,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"manifest", "matrices", "recording"},
     {"pipeline"},
     {"handing_in", "inspection", "review"},
-    {"ablation", "audit", "scaffold"},
+    {"ablation", "audit", "scaffold", "shift"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
     {"report.panels", "report.groups"},
@@ -66,7 +68,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board", "cli_new"},
+    {"cli_ablate", "cli_audit", "cli_board", "cli_new", "cli_shift"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
