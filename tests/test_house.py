@@ -32,7 +32,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"data.ingest", "data.leaks", "data.roles", "data.columns"},
     {"data.preprocessor"},
     {"data.features"},
-    {"learn.functions", "learn.targets"},
+    {"learn.functions", "learn.targets", "learn.priors"},
     {"learn.plain", "learn.layers"},
     {"learn.embedding"},
     {"learn.network", "learn.members"},
@@ -41,7 +41,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.weighting"},
-    {"learn.crossval", "learn.curves", "course.fitting"},
+    {"learn.crossval", "learn.curves", "course.fitting", "course.shift"},
     {"learn.importance", "learn.nested", "sketch", "course.figures"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
