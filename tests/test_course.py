@@ -224,7 +224,7 @@ def test_a_heat_map_shows_its_grid_from_below() -> None:
     values = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]])
     figure = figures.heat_map(values, [0.0, 0.1, 0.2], ["a", "b"], x_name="x", y_name="y", value_name="loss")
     np.testing.assert_array_equal(figure.data[0].z, values)
-    assert [label[1:-1] for label in figure.layout.xaxis.ticktext] == ["0.0", "0.1", "0.2"]
+    assert [label[1:-1] for label in figure.data[0].x] == ["0.0", "0.1", "0.2"]
     assert figure.layout.yaxis.range is None  # the first row at the bottom, as Plotly has it
 
 

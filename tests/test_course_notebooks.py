@@ -125,6 +125,8 @@ def test_what_fails_is_said_and_seeds_that_hold_are_counted(wrong: Path) -> None
     assert "<title>Wrong &lt;script&gt;</title>" in page
     assert "AssertionError: &lt;b&gt;odd&lt;/b&gt;" in page
     done = run("wrong", "--seeds", "2", script=wrong / "run.py")
-    assert done.stdout == "wrong: 1 of 2 seeds hold\n  seed 1: AssertionError: <b>odd</b>\n"
+    assert done.stdout == (
+        "wrong: 1 of 2 seeds hold\n  seed 1: AssertionError: <b>odd</b> in\nassert SEED % 2 == 0, '<b>odd</b>'\n"
+    )
     assert done.returncode == 1
     assert json.loads((wrong / "wrong.ipynb").read_text(encoding="utf-8"))["cells"][1]["outputs"] == []

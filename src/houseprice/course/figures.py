@@ -106,19 +106,12 @@ def heat_map(
     text_format
         How a number is written in its cell, in d3's language; empty: not at all.
     """
-    places = [list(range(len(labels))) for labels in (x, y)]
-    axes = [
-        {
-            "title": {"text": plain(name)},
-            "tickvals": at,
-            "ticktext": [plain(each) for each in labels],
-            "showgrid": False,
-        }
-        for name, labels, at in ((x_name, x, places[0]), (y_name, y, places[1]))
-    ]
-    figure = empty_figure(xaxis=axes[0], yaxis=axes[1])
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name)}, "type": "category", "showgrid": False},
+        yaxis={"title": {"text": plain(y_name)}, "type": "category", "showgrid": False},
+    )
     figure.add_heatmap(
-        z=_finite(values), x=places[0], y=places[1], xgap=1, ygap=1, hoverongaps=False,
+        z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
         colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]],
         texttemplate=f"%{{z:{text_format}}}" if text_format else None,
         colorbar={"title": {"text": plain(value_name)}, "outlinewidth": 0, "thickness": 12},
