@@ -42,7 +42,7 @@ def test_the_cubic_has_the_course_s_coefficients_and_the_same_rows_for_every_deg
 
 def test_a_seed_is_one_draw() -> None:
     for make in (linear, many_inputs, polynomial, digits):
-        first, again, other = make(0), make(0), make(1)  # type: ignore[operator]
+        first, again, other = make(0), make(0), make(1)
         np.testing.assert_array_equal(first[0].X, again[0].X)
         assert not np.array_equal(first[1].y, other[1].y)
 
@@ -133,7 +133,7 @@ def test_who_diverges_is_marked_and_the_others_go_on() -> None:
     assert large.diverged_epoch is not None
     assert f"diverged in epoch {large.diverged_epoch + 1}" in repr(large)
     assert "because step size × weight decay = 3 is above 2" in repr(large)
-    with pytest.raises(TrainingError, match=r"weight_decay=1000.0, seed=0\): diverged in epoch"):
+    with pytest.raises(TrainingError, match=r"weight_decay=1000, seed=0\): diverged in epoch"):
         fit(train, valid, {**settings, "weight_decay": 1000.0}, must_converge=True)
     (steep,) = fit(train, valid, {**settings, "learning_rate": 1.0})
     assert repr(steep).endswith("diverged in epoch " + str((steep.diverged_epoch or 0) + 1))  # no reason that is none

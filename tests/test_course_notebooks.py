@@ -105,7 +105,7 @@ def wrong(tmp_path: Path) -> Path:
     for name in ("run.py", "page.py", "page.html"):
         shutil.copy(FOLDER / name, tmp_path)
     sources = {"parameters": "SEED = 1", "": "assert SEED % 2 == 0, '<b>odd</b>'"}
-    code = [
+    code: list[dict[str, Any]] = [
         {"cell_type": "code", "id": f"c{tag}", "metadata": {"tags": [tag]}, "source": source}
         | {"outputs": [], "execution_count": None}
         for tag, source in sources.items()

@@ -32,7 +32,7 @@ def loss_curves(runs: Mapping[str, Sequence[Fit]], loss_name: str = "loss") -> g
     loss_name
         For the axis.
     """
-    figure = empty_figure(xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(loss_name)}})
+    figure = empty_figure(xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(loss_name, None)}})
     for color, (label, fits) in zip(cycle(SERIES), runs.items(), strict=False):
         train, valid = (
             _finite(np.stack([getattr(fit, name) for fit in fits])) for name in ("train_losses", "valid_losses")
@@ -68,7 +68,9 @@ def lines(
     log_x, log_y
         Whether an axis is logarithmic; its values are then > 0.
     """
-    figure = empty_figure(xaxis={"title": {"text": plain(x_name)}}, yaxis={"title": {"text": plain(y_name)}})
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}}, yaxis={"title": {"text": plain(y_name, None)}}
+    )
     for symbol, (label, (some_x, some_y)) in zip(cycle(("circle", "cross-thin")), (points or {}).items(), strict=False):
         marker = {"color": QUIET, "size": 5, "opacity": 0.7, "symbol": symbol, "line": {"color": QUIET, "width": 1}}
         figure.add_scatter(x=some_x, y=some_y, mode="markers", name=plain(label), marker=marker)
@@ -107,14 +109,14 @@ def heat_map(
         How a number is written in its cell, in d3's language; empty: not at all.
     """
     figure = empty_figure(
-        xaxis={"title": {"text": plain(x_name)}, "type": "category", "showgrid": False},
-        yaxis={"title": {"text": plain(y_name)}, "type": "category", "showgrid": False},
+        xaxis={"title": {"text": plain(x_name, None)}, "type": "category", "showgrid": False},
+        yaxis={"title": {"text": plain(y_name, None)}, "type": "category", "showgrid": False},
     )
     figure.add_heatmap(
         z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
         colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]],
         texttemplate=f"%{{z:{text_format}}}" if text_format else None,
-        colorbar={"title": {"text": plain(value_name)}, "outlinewidth": 0, "thickness": 12},
+        colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
         hovertemplate=f"{plain(x_name)} %{{x}}<br>{plain(y_name)} %{{y}}<br>%{{z:.5~g}}<extra></extra>",
     )  # fmt: skip
     return figure
@@ -125,7 +127,10 @@ def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go
     known = {label: each[np.isfinite(each)] for label, each in values.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins)
     figure = empty_figure(
-        xaxis={"title": {"text": plain(x_name)}}, yaxis={"title": {"text": "count"}}, barmode="overlay", bargap=0.03
+        xaxis={"title": {"text": plain(x_name, None)}},
+        yaxis={"title": {"text": "count"}},
+        barmode="overlay",
+        bargap=0.03,
     )
     middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
     for color, (label, each) in zip(cycle(SERIES), known.items(), strict=False):
@@ -137,7 +142,7 @@ def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go
 def _add_band(figure: go.Figure, x: Float, draws: Float, color: str, label: str) -> None:
     figure.add_scatter(
         x=np.concatenate([x, x[::-1]]), y=np.concatenate([draws.max(0), draws.min(0)[::-1]]), fill="toself",
-        fillcolor=rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=plain(label),
+        fillcolor=rgba(color, 0.18), mode="none", hoverinfo="skip", showlegend=False, legendgroup=plain(label),
     )  # fmt: skip
 
 

@@ -78,7 +78,10 @@ class Fit:
         return values[:, 0] if self.recipe.outputs == 1 else values
 
     def __repr__(self) -> str:
-        named = ", ".join(f"{key}={value}" for key, value in {**self.settings, "seed": self.seed}.items())
+        told = {**self.settings, "seed": self.seed}
+        named = ", ".join(
+            f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in told.items()
+        )
         if self.diverged_epoch is not None:
             return f"Fit({named}): diverged in epoch {self.diverged_epoch + 1}{self._reason()}"
         return f"Fit({named}): loss {self.train_losses[-1]:.4g} in training, {self.valid_losses[-1]:.4g} in validation"

@@ -88,7 +88,7 @@ def learning_curves(
         if label == "validation":
             low, high = np.nanmin(of_members, axis=0), np.nanmax(of_members, axis=0)
             figure.add_scatter(
-                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
+                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="none",
                 fillcolor=rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, name=title,
                 legendgroup=title,
             )  # fmt: skip
