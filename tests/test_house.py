@@ -17,7 +17,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"own_metric", "preparation", "recipes"},
     {"config"},
     {"competition"},
-    {"data.dates", "course.data"},
+    {"data.dates", "course.data", "course.images", "course.piecewise"},
     {
         "data.guesses",
         "data.expressions",
@@ -27,7 +27,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.reading",
         "data.folds",
     },
-    {"data.tables"},
+    {"data.tables", "course.fashion"},
     {"data.shift"},
     {"data.ingest", "data.leaks", "data.new_rows", "data.roles", "data.columns"},
     {"data.preprocessor"},
@@ -87,7 +87,7 @@ TOUCH_THE_DISK = {
         "compete.submission",
     ),
     *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size"),
-    *("cli", "notebook.competition", "report.page", "scaffold", "fitted", "prediction"),
+    *("cli", "notebook.competition", "report.page", "scaffold", "fitted", "prediction", "course.fashion"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
