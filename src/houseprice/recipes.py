@@ -26,6 +26,13 @@ class Experiment(Table):
     are carried back (`houseprice.learn.targets`)."""
     floor: Positive | None = None
     """Predictions in natural units are raised to this, before the metric sees them."""
+    weights: Literal["none", "shift"] = "none"
+    """How much each row counts in fitting. ``shift``: as the test rows have more or fewer of its like, by a logistic
+    model of a fold's fit rows against the test rows (`houseprice.data.shift.discriminate`). Validation is not weighted,
+    and no validation row is looked at; but test rows are, which the leaderboard says."""
+    weight_ceiling: Annotated[float, Field(gt=1)] = 10.0
+    """Of ``shift`` alone: no row counts more often than this, before weights are divided by their mean. Without a bound
+    a few rows would decide everything."""
 
 
 LossName = Literal["squared", "huber", "absolute", "pinball", "binary_cross_entropy", "cross_entropy"]
@@ -108,6 +115,14 @@ class Linear(Experiment):
     def _one_logit_two_classes(self) -> "Linear":
         if self.loss == "binary_cross_entropy" and self.classes != 2:
             raise ValueError(f"classes: {self.classes}, but binary_cross_entropy has 2; use cross_entropy")
+        return self
+
+    @model_validator(mode="after")
+    def _mixtures_have_no_weight(self) -> "Linear":
+        if self.mixup and self.weights != "none":
+            raise ValueError(
+                f"mixup: {self.mixup:g}, but a mixture of two rows has no weight; use 0, or weights 'none'"
+            )
         return self
 
     @model_validator(mode="after")
