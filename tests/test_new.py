@@ -208,10 +208,12 @@ def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Pa
     assert (tmp_path / "data" / "mine" / "competition.toml").read_bytes() == before
     (tmp_path / "semicolons.csv").write_text("a;b;c\n1;2;3\n")
     (tmp_path / "binary.csv").write_bytes(b"a,b\n\0,1\n")
+    (tmp_path / "header.csv").write_text("row_id,a,outcome\n")
     for wrong, words in (
         ("semicolons.csv", "the separator is no comma"),
         ("binary.csv", "binary data or UTF-16"),
         ("absent.csv", "cannot be read: No such file or directory"),
+        ("header.csv", "a header and no rows"),
     ):
         refused = houseprice("new", "other", "--train", tmp_path / wrong, *files[2:])
         assert refused.returncode == 1
