@@ -31,6 +31,7 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         '[experiments.ridge]\nkind = "sklearn"\nestimator = "a.B"\nparams = { tol = -inf }',
         ("experiments.ridge.params", "use finite numbers"),
     ),
+    "too large a seed": ("k = 4", f"k = 4\nseed = {2**32}", ("folds.main.seed", "less than 4294967296")),
     "too small": ("k = 4", "k = 1", ("folds.main.k", "greater than or equal to 2", "it is 1")),
     "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
     "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),

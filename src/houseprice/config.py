@@ -81,7 +81,7 @@ class Folds(Table):
     k: Annotated[int, Field(ge=2)] = 10
     """How many; of ``given`` the column decides."""
     repeats: Count = 1
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     by: str | None = None
     """The column of groups, of times (numbers or dates), or of given folds. It may stand in the training file alone."""
     bins: Annotated[int, Field(ge=2)] = 10
