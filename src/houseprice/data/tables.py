@@ -381,6 +381,7 @@ def _sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], compe
     if of_probabilities:
         raise DataError(
             f"{SAMPLE}: its columns are {[competition.id, *columns]}, but metric {competition.metric} reads a "
-            f"probability for each class: {listing(classes)}. Take the competition's own sample submission."
+            f"probability for each class: {listing(classes)}. Take the competition's own sample submission, or delete "
+            "this one: it is made of the ids of test.csv then."
         )
     return columns
