@@ -14,6 +14,8 @@ from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 
 SAMPLE = "sample_submission.csv"
+LARGEST_TARGET = 1e150
+"""Of larger numbers the squares are no numbers any more, nor are spreads, errors and scores."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,12 @@ def _as_numbers(raw: pd.Series, competition: Competition) -> pd.Series:
             f"{competition.metric} needs (ids {listing(raw.index[~good])}: {listing(raw[~good])}). "
             "Correct the rows, or exclude them under [ingest].exclude_ids"
             + ('; or, if these are classes, set task = "binary" or "multiclass".' if target.isna().all() else ".")
+        )
+    if (huge := target.abs() > LARGEST_TARGET).any():
+        raise DataError(
+            f"train.csv: column {raw.name!r}: {int(huge.sum())} of {len(raw)} targets are beyond {LARGEST_TARGET:g} "
+            f"(ids {listing(raw.index[huge])}: {listing(raw[huge])}), and their squares no numbers any more. "
+            "Rescale the target, or exclude the rows under [ingest].exclude_ids."
         )
     return target
 
