@@ -75,6 +75,19 @@ def test_columns_that_the_test_file_lacks_are_dropped(tmp_path: Path) -> None:
     assert load_competition(path).ingest.drop_columns == ("Tax", 'in "€"')
 
 
+def test_names_and_labels_that_toml_must_escape_come_back(tmp_path: Path) -> None:
+    odd = 'a "b" \\ two\nlines\r\t\x1b\x7f é 🏠'
+    n, ids = 40, [f"r{row}" for row in range(40)]
+    columns = {"Key": ids, "Size": [str(row % 7) for row in range(n)]}
+    train = pd.DataFrame({**columns, odd: ids, f"{odd}y": [("no", odd)[row % 2] for row in range(n)]})
+    found = guess(train, pd.DataFrame(columns), None, {"target": f"{odd}y"})
+    path = tmp_path / "mine" / "competition.toml"
+    path.parent.mkdir()
+    path.write_text(as_toml("mine", found), encoding="utf-8")
+    loaded = load_competition(path)
+    assert (loaded.target, loaded.ingest.drop_columns, loaded.task) == (f"{odd}y", (odd,), "binary")
+
+
 def test_what_is_told_is_not_guessed() -> None:
     found = guessed([1, 2, 3], id="Key", target="Price", task="regression", metric="mae")
     assert (found.task, found.metric) == ("regression", "mae")
@@ -99,6 +112,11 @@ def test_folds_are_no_more_than_rows_of_the_rarest_class() -> None:
 def test_what_cannot_be_is_refused(told: dict[str, str], more: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         guessed([1.5, 2.5], None, more, **told)
+
+
+def test_a_target_without_a_value_is_none() -> None:
+    with pytest.raises(ConfigError, match="--target: column 'Price' has no value in the training file"):
+        guessed(["", "NA"])
 
 
 def test_files_without_an_id_or_a_target_say_what_to_do() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from houseprice.competition import load_competition
 from houseprice.config import NAME
-from houseprice.errors import ConfigError, DataError
+from houseprice.errors import ConfigError, DataError, printable
 from houseprice.files import storing, write_text
 
 if TYPE_CHECKING:
@@ -132,8 +132,18 @@ _BY_TASK["multiclass"] = _BY_TASK["binary"]
 def _ingest(found: "Guess") -> str:
     if not found.dropped:
         return ""
-    columns = ", ".join(json.dumps(column, ensure_ascii=False) for column in found.dropped)
+    columns = ", ".join(map(_quoted, found.dropped))
     return f"[ingest]\ndrop_columns = [{columns}]  # the test file lacks them\n\n"
+
+
+def _quoted(text: str) -> str:
+    """Text as TOML has it: as JSON has, but for the one control character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _on_one_line(reason: str) -> str:
+    """A reason as a comment may hold it, whatever it quotes of a file."""
+    return printable(reason).replace("\n", "\\n")
 
 
 def as_toml(name: str, found: "Guess") -> str:
@@ -143,20 +153,16 @@ def as_toml(name: str, found: "Guess") -> str:
     linear, boosting = _BY_TASK[found.task]
     shape = shape_of(found.n_train)
     scheme = "shuffled" if found.task == "regression" else "stratified"
-    why = {key: f"  # {reason}" for key, reason in found.reasons.items()}
-
-    def quoted(text: str) -> str:
-        return json.dumps(text, ensure_ascii=False)
-
+    why = {key: f"  # {_on_one_line(reason)}" for key, reason in found.reasons.items()}
     return f"""\
 # {name}, on one page. What follows a key was guessed from the files; change what is wrong. Every key is explained in
 # src/houseprice/config.py, those of experiments in recipes.py.
 
-name = {quoted(name)}
-id = {quoted(found.id)}{why.get("id", "")}
-target = {quoted(found.target)}{why.get("target", "")}
-task = {quoted(found.task)}{why.get("task", "")}
-metric = {quoted(found.metric)}{why.get("metric", "")}
+name = {_quoted(name)}
+id = {_quoted(found.id)}{why.get("id", "")}
+target = {_quoted(found.target)}{why.get("target", "")}
+task = {_quoted(found.task)}{why.get("task", "")}
+metric = {_quoted(found.metric)}{why.get("metric", "")}
 entry = "blend"  # what `make submit COMPETITION={name}` enters
 
 {_ingest(found)}[folds.main]  # who validates whom; {found.reasons["folds"]}. In time: scheme = "expanding", by = COLUMN

@@ -75,6 +75,8 @@ def guess(
     if id_column == target:
         raise ConfigError(f"--id and --target name the same column, {id_column!r}")
     known = train[target][~train[target].isin(Ingest().missing)]
+    if known.empty:
+        raise ConfigError(f"--target: column {target!r} has no value in the training file. Name another.")
     names = None if sample is None else [column for column in sample.columns if column != id_column]
     task = _told_task(told.get("task")) or _task(known, names, reasons)
     values = sample[target] if sample is not None and names == [target] else None
