@@ -56,6 +56,7 @@ IDS = [f"r{row}" for row in range(40)]
         (["a", "b", "c"], None, "multiclass", "accuracy"),
         ([1, 2, 3], None, "multiclass", "accuracy"),
         (["a", "b", "c"], {"Key": IDS, "a": IDS, "b": IDS, "c": IDS}, "multiclass", "log_loss"),
+        (["a", "b"], {"Key": IDS, "a": IDS, "b": IDS}, "binary", "log_loss"),
         (list(range(30)), None, "regression", "rmse"),
     ],
 )

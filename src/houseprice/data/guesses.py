@@ -149,7 +149,7 @@ def _task(known: pd.Series, names: Sequence[str] | None, reasons: dict[str, str]
     n_values = known.nunique()
     if names is not None and len(names) > 1:
         reasons["task"] = "the sample submission has a column for each class"
-        return "multiclass"
+        return "binary" if n_values == 2 else "multiclass"
     numbers = pd.to_numeric(known, errors="coerce")
     if n_values == 2:
         reasons["task"] = f"the target has two values: {listing(sorted(known.unique()))}"
