@@ -8,9 +8,10 @@ import pytest
 
 from competitions import COMPETITION, Ear, files_below, open_plan, write_competition
 from houseprice import pipeline
-from houseprice.ablation import ablate
+from houseprice.ablation import Outcome, ablate
 from houseprice.compete.leaderboard import rows
 from houseprice.compete.parts import parts_of
+from houseprice.compete.statistics import Comparison
 from houseprice.config import Competition
 from houseprice.errors import TrainingError
 from spies import CountedTree
@@ -169,9 +170,41 @@ def test_the_entry_stays_as_it_was_and_a_second_time_nothing_runs(root: Path) ->
 def test_the_table_says_it_in_words(root: Path) -> None:
     text = " ".join(succeed(root, "ablate").split())
     for words in ("log_rmse of blend without one part at a time (source: local)", "mlp.epochs 4 → 100", "the run",
-                  "3 → the estimator's", "The paired tests don't support ", "needs a new ablation",
+                  "3 → the estimator's", "can go, each of them alone", "needs a new ablation",
                   "14 configurations beside the whole were looked at"):  # fmt: skip
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("cost", "p_adjusted", "verdict"),
+    [
+        (0.02, 0.01, "earns its place"),
+        (0.02, 0.4, "stays, unproven"),
+        (0.01, 0.4, "can go"),
+        (-0.02, 0.4, "can go"),
+        (-0.02, 0.01, "harms"),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_the_tests_leave_open_one_standard_error_decides(
+    cost: float, p_adjusted: float, verdict: str, sign: int
+) -> None:
+    side: Any = "not distinguishable" if p_adjusted > 0.05 else "worse" if cost > 0 else "better"
+    difference = sign * cost
+    beside = Comparison("without", "whole", difference, 0.01, difference - 0.02, difference + 0.02,
+                        p_adjusted, None, p_adjusted, side)  # fmt: skip
+    assert Outcome("mlp.epochs", "40 → 100", 0.1, beside, cost).verdict == verdict
+
+
+def test_a_part_costs_what_the_entry_is_worse_without_it(root: Path) -> None:
+    for outcome in outcomes_of(root, "mlp").values():
+        assert outcome["cost"] == outcome["comparison"]["difference"]
+        assert outcome["comparison"]["std_error"] > 0
+    accurate = outcomes_of(root, "mlp", "--set", 'metric="r2"')
+    for outcome in accurate.values():
+        assert outcome["cost"] == -outcome["comparison"]["difference"]
+    costs = [outcome["cost"] for outcome in accurate.values()]
+    assert costs == sorted(costs, reverse=True)
 
 
 def test_an_interrupted_ablation_goes_on(root: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from houseprice.data.features import FeatureSet
     from houseprice.learn.crossval import Run
 
-Verdict = Literal["earns its place", "not supported: can go", "no effect: can go", "harms", "can't be trained"]
+Verdict = Literal["earns its place", "stays, unproven", "can go", "no effect: can go", "harms", "can't be trained"]
 _WHOLE = "the whole"
 
 
@@ -36,7 +36,9 @@ class Outcome:
     score
         The metric out of fold without it; None where it can't be trained.
     comparison
-        The entry without it less the whole: above 0 the part helps. None where it can't be trained.
+        The entry without it less the whole. None where it can't be trained.
+    cost
+        By how much the entry is worse without it, in units of the metric; below 0 it is better.
     seconds
         Of training what the part changes.
     problem
@@ -47,18 +49,26 @@ class Outcome:
     left_out: str
     score: float | None = None
     comparison: Comparison | None = None
+    cost: float = 0.0
     seconds: float = 0.0
     problem: str = ""
 
     @property
     def verdict(self) -> Verdict:
-        """What is to be said of the part."""
-        if self.comparison is None:
+        """What is to be said of the part.
+
+        It earns its place, or harms, if the tests say so. Else it is the one-standard-error rule that says which of two
+        that can't be told apart to prefer (`houseprice.compete.ensemble.chosen_runs`): the part can go if the entry
+        without it, the simpler one, is worse by no more than one standard error of their difference.
+        """
+        beside = self.comparison
+        if beside is None:
             return "can't be trained"
-        if self.comparison.is_same:
+        if beside.is_same:
             return "no effect: can go"
-        verdicts: dict[str, Verdict] = {"worse": "earns its place", "better": "harms"}
-        return verdicts.get(self.comparison.verdict, "not supported: can go")
+        if beside.verdict != "not distinguishable":
+            return "earns its place" if beside.verdict == "worse" else "harms"
+        return "stays, unproven" if self.cost > beside.std_error else "can go"
 
 
 @dataclass(frozen=True)
@@ -174,10 +184,15 @@ class _Bench:
         )
         folds = [each.fold_of_row for each in predictions]
         compared = compare_all(names, losses, folds, self.metric, against=_WHOLE)
-        outcomes = [replace(each, comparison=compared.get((each.part, _WHOLE))) for each in outcomes]
-        sign = -1 if self.metric.greater_is_better else 1
-        outcomes.sort(key=lambda each: sign * each.comparison.difference if each.comparison else -np.inf, reverse=True)
+        outcomes = [self._judged(each, compared.get((each.part, _WHOLE))) for each in outcomes]
+        outcomes.sort(key=lambda each: each.cost if each.comparison else -np.inf, reverse=True)
         return Ablation(self.entry, whole.score, whole.std_error, tuple(outcomes))
+
+    def _judged(self, outcome: Outcome, beside: Comparison | None) -> Outcome:
+        if beside is None:
+            return outcome
+        cost = -beside.difference if self.metric.greater_is_better else beside.difference
+        return replace(outcome, comparison=beside, cost=cost)
 
     def _predictions(self, variant: Plan) -> "Run | Blend":
         from houseprice.compete.ensemble import blend

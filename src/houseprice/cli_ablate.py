@@ -81,12 +81,14 @@ def _notes(found: "Ablation", digits: int, better_side: str) -> list[str]:
     )
     said.append(
         "p: the larger of the paired bootstrap over rows and the corrected t-test over folds, after Benjamini-Hochberg "
-        f"for all {found.configurations} configurations; a part earns its place, or harms, at 5\N{NO-BREAK SPACE}%."
+        f"for all {found.configurations} configurations; a part earns its place, or harms, at 5\N{NO-BREAK SPACE}%. "
+        "What they leave open the one-standard-error rule decides: a part can go if the entry without it is worse by "
+        "no more than one standard error of the difference."
     )
     if loose := [each.part for each in found.outcomes if each.verdict.endswith("can go")]:
         said.append(
-            f"The paired tests don't support {listing(loose, len(loose))}. Each of them can go, alone: parts stand in "
-            "for one another, so that leaving out several at once needs a new ablation of what is left."
+            f"{listing(loose, len(loose))} can go, each of them alone: parts stand in for one another, so that leaving "
+            "out several at once needs a new ablation of what is left."
         )
     said.append(
         f"{found.configurations} configurations beside the whole were looked at on these folds: a score chosen among "

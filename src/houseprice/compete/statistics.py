@@ -17,8 +17,8 @@ Verdict = Literal["better", "worse", "not distinguishable"]
 LEVEL = 0.05
 _BLOCK = 2**22  # counts held at one time: 32 MiB
 
-_Finding = tuple[float, float, float, float, float | None]  # difference, low, high, p_rows, p_folds
-_SAME: _Finding = (0.0, 0.0, 0.0, 1.0, None)
+_Finding = tuple[float, float, float, float, float, float | None]  # difference, std_error, low, high, p_rows, p_folds
+_SAME: _Finding = (0.0, 0.0, 0.0, 0.0, 1.0, None)
 
 
 @final
@@ -32,8 +32,10 @@ class Comparison:
         Their names.
     difference
         Score of the first less score of the second; below 0 the first is better, or above where greater is.
+    std_error
+        Of the difference, by the paired bootstrap over rows.
     low, high
-        95 % interval of the difference, by the paired bootstrap over rows.
+        95 % interval of the difference, by the same.
     p_rows
         Two-sided, of the same bootstrap: at most 5 % where the interval leaves out 0.
     p_folds
@@ -47,6 +49,7 @@ class Comparison:
     first: str
     second: str
     difference: float
+    std_error: float
     low: float
     high: float
     p_rows: float
@@ -167,7 +170,7 @@ def compare_all(
         if shared:
             p_folds = fold_test(np.concatenate([of[:, first] - of[:, second] for of in shared]), len(shared))
         low, high = difference - half_width * spread, difference + half_width * spread
-        found.append((difference, low, high, _two_sided(difference, spread, len(losses) - 1), p_folds))
+        found.append((difference, spread, low, high, _two_sided(difference, spread, len(losses) - 1), p_folds))
     corrected = adjusted([max(p_rows, p_folds or 0.0) for *_, p_rows, p_folds in found])
     of_groups = dict(zip(pairs, zip(found, corrected, strict=True), strict=True))
     comparisons = {}
