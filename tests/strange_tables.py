@@ -142,16 +142,17 @@ def garbled(draw: st.DrawFn, data: bytes) -> bytes:
         st.sampled_from(["as it is"] * 40 + ["mark", "cut", "byte", "empty", "utf-16", "semicolons", "blank lines"])
     )
     place = draw(st.integers(0, len(data))) if way in ("cut", "byte") else 0
+    more = draw(st.binary(min_size=1, max_size=2)) if way == "byte" else b""
     return {
-        "as it is": lambda: data,
-        "mark": lambda: b"\xef\xbb\xbf" + data,
-        "cut": lambda: data[:place],
-        "byte": lambda: data[:place] + draw(st.binary(min_size=1, max_size=2)) + data[place:],
-        "empty": lambda: b"",
-        "utf-16": lambda: data.decode().encode("utf-16"),
-        "semicolons": lambda: data.replace(b",", b";"),
-        "blank lines": lambda: data.replace(b"\n", b"\n\n"),
-    }[way]()
+        "as it is": data,
+        "mark": b"\xef\xbb\xbf" + data,
+        "cut": data[:place],
+        "byte": data[:place] + more + data[place:],
+        "empty": b"",
+        "utf-16": data.decode().encode("utf-16"),
+        "semicolons": data.replace(b",", b";"),
+        "blank lines": data.replace(b"\n", b"\n\n"),
+    }[way]
 
 
 @st.composite
