@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from houseprice.errors import ConfigError, listing, nearest
 from houseprice.preparation import Features
 from houseprice.recipes import AnyExperiment, Sklearn, unfit
-from houseprice.schema import Count, ImportPath, NonNegative, Params, Share, Table, with_default
+from houseprice.schema import Count, ImportPath, NonNegative, Params, Share, Table, Times, with_default
 from houseprice.tasks import METRICS_OF, Reads, Task, is_import_path
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Folds(Table):
     were fitted on what came before it. ``given``: by a column of the training file."""
     k: Annotated[int, Field(ge=2)] = 10
     """How many; of ``given`` the column decides."""
-    repeats: Count = 1
+    repeats: Times = 1
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     by: str | None = None
     """The column of groups, of times (numbers or dates), or of given folds. It may stand in the training file alone."""

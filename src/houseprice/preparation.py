@@ -104,7 +104,7 @@ class Features(Table):
     quantile encoding. They are standardised then; ``log1p_skew`` does nothing, for a logarithm has the same ranks."""
     clip: Positive | None = None
     """Standardised numbers z are drawn in smoothly to z / √(1 + (z / clip)²), so that no row is farther than this."""
-    pieces: Annotated[int, Field(ge=2)] | None = None
+    pieces: Annotated[int, Field(ge=2, le=2**20)] | None = None
     """Numbers with more distinct values than this are also encoded by so many pieces of their range."""
     interactions: tuple[tuple[str, str], ...] = ()
     """Products of two standardised numbers, as new columns."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Rate, Table
+from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Rate, Table, Times
 from houseprice.tasks import Task
 
 
@@ -13,7 +13,7 @@ class Experiment(Table):
 
     features: str = "default"
     folds: str = "main"
-    seeds: Count = 1
+    seeds: Times = 1
     """How many members a fold has; seeds count from 0."""
     exclude_from_fit: tuple[str, ...] = ()
     """Ids of training rows that no member is fitted on. They are validated like all others."""
@@ -130,7 +130,7 @@ class MLP(Linear):
     skip: bool = False
     """Whether a linear model of the inputs, which starts at 0, is added to the output (Cheng et al. 2016, "wide")."""
 
-    tabm: Annotated[int, Field(ge=0)] = 0
+    tabm: Annotated[int, Field(ge=0, le=10_000)] = 0
     """TabM (Gorishniy, Kotelnikov & Babenko 2024): so many implicit members a network, which share the weights of the
     hidden layers; 0: off. Each has its own scales of a layer's inputs and outputs, biases, dropout masks and head. Rows
     and what is done to them are the same for all. The loss is the mean of theirs, and so is the prediction: of logits,
