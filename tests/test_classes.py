@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from houseprice.compete.ensemble import blend
+from houseprice.compete.ensemble import Blend, blend
+from houseprice.compete.leaderboard import Evidence
 from houseprice.compete.stacking import stack
 from houseprice.config import Ensemble, Folds, Ingest
-from houseprice.data.features import FeatureSet, build_features
-from houseprice.data.folds import Split, make_folds
+from houseprice.data.features import FeatureSet, build_features, features_without
+from houseprice.data.folds import Split, make_folds, make_split
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, TrainingError
 from houseprice.learn.crossval import Run, cross_validate
@@ -114,12 +115,44 @@ def test_a_fold_is_decided_by_what_the_others_say() -> None:
     tables, features, fold_of_row = competition(2)
     run = cross_validate("exp", LOGISTIC, tables, features, Split.of(fold_of_row), accuracy)
     assert run.threshold == accuracy.threshold(run.target, run.oof)
-    decided = accuracy.decided(run.target, run.oof, fold_of_row[0])
+    decided = accuracy.decided(run.target, run.oof, fold_of_row[0], in_time=False)
     assert run.score == accuracy.score(run.target, decided)
     assert set(decided) == {0.0, 1.0}
     once = cross_validate("exp", LOGISTIC, tables, features, Split.of(fold_of_row[:1]), accuracy)
     sizes = [np.mean(fold_of_row[0] == fold) for fold in range(3)]
     assert once.fold_scores @ sizes == pytest.approx(once.score)
+
+
+def in_time(labels_of_the_last: Callable[[Float], Float]) -> tuple[list[Run], Blend, Float]:
+    """Two runs in time, their weighted mean, and its row losses; the labels of the last two folds of four are given."""
+    tables, _, _ = competition(2)
+    times = pd.Series(np.arange(N_TRAIN).astype(str), tables.train.index)
+    split = make_split(Folds(scheme="expanding", by="Sold", k=4), tables.target, times)
+    target = tables.target.to_numpy()
+    late = split.fold_of_row[0] >= 2
+    tables = replace(tables, target=tables.target.mask(late, pd.Series(labels_of_the_last(target), tables.train.index)))
+    features, metric = features_without(tables, Features(), split.left_out, Ingest(), target), METRICS["f1"]
+    recipes = {"logistic": LOGISTIC, "tree": sklearn("tree.DecisionTreeClassifier", max_depth=2, random_state=0)}
+    runs = [cross_validate(name, recipe, tables, features, split, metric) for name, recipe in recipes.items()]
+    found = blend(Ensemble(runs=tuple(recipes), method="nnls"), runs, metric)
+    evidence = Evidence(found.train_ids, found.target, found.oof, found.fold_of_row, found.in_time)
+    assert (metric.oof_losses(evidence) == metric.oof_losses(found)).all()
+    decided = metric.decided(found.target, found.oof, found.fold_of_row[0], found.in_time)
+    return runs, found, decided
+
+
+def test_in_time_nothing_that_is_scored_early_knows_what_comes_late() -> None:
+    """Turned labels of the last two folds leave what is decided before them, and its scores, as they were."""
+    runs, found, decided = in_time(lambda labels: labels)
+    other_runs, other, other_decided = in_time(lambda labels: 1 - labels)
+    early = found.fold_of_row[0] < 2
+    pairs: list[tuple[Run | Blend, Run | Blend]] = [(found, other), *zip(runs, other_runs, strict=True)]
+    for one, two in pairs:
+        np.testing.assert_array_equal(two.oof[early], one.oof[early])
+        np.testing.assert_array_equal(two.fold_scores[:2], one.fold_scores[:2])
+        assert two.score != one.score
+        assert one.threshold == METRICS["f1"].threshold(one.target, one.oof)  # of new rows: learnt from all
+    np.testing.assert_array_equal(other_decided[early], decided[early])
 
 
 def test_an_estimator_of_numbers_is_refused() -> None:
@@ -234,7 +267,7 @@ def test_blends_of_probabilities_are_probabilities(settings: dict[str, Any], n_c
     assert found.weights.sum() == pytest.approx(1)
     if n_classes > 2:
         np.testing.assert_allclose(found.test.sum(axis=1), 1)
-    decided = METRICS[metric].decided(found.target, found.oof, found.fold_of_row[0])
+    decided = METRICS[metric].decided(found.target, found.oof, found.fold_of_row[0], in_time=False)
     assert found.score == METRICS[metric].score(found.target, decided)
     assert (found.threshold is None) == (metric == "log_loss")
 

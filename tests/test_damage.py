@@ -121,7 +121,7 @@ def test_an_older_leaderboard_in_a_read_only_folder_is_named(original: Path, dis
     with closing(connect(root / "data" / "tiny" / "leaderboard.db")) as database:
         database.execute("PRAGMA user_version = 1")
     disk("ro")
-    assert "written by an older houseprice (schema 1; this one has 3)" in refused(root, "leaderboard")
+    assert "written by an older houseprice (schema 1; this one has 4)" in refused(root, "leaderboard")
 
 
 # damaged files --------------------------------------------------------------------------------------------

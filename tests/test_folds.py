@@ -232,3 +232,38 @@ def test_rows_that_no_fold_validates_are_nowhere_scored(tmp_path: Path) -> None:
     assert sum(group["count"] for group in residuals["by"]) == 45
     assert houseprice_process(tmp_path, "importance", "ridge").returncode == 0
     assert houseprice_process(tmp_path, "reproduce").returncode == 0
+
+
+CLASSES_IN_TIME = """\
+name = "tiny"
+id = "Id"
+target = "Price"
+task = "binary"
+metric = "accuracy"
+entry = "logistic"
+
+[folds.main]
+scheme = "expanding"
+by = "Sold"
+k = 3
+
+[experiments.logistic]
+kind = "sklearn"
+estimator = "sklearn.linear_model.LogisticRegression"
+"""
+
+
+def test_classes_of_the_first_fold_in_time_are_told_apart_at_a_half_and_that_is_said(tmp_path: Path) -> None:
+    folder = write_competition(tmp_path, toml=CLASSES_IN_TIME)
+    for name in ("train.csv", "sample_submission.csv"):
+        with (folder / "raw" / name).open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        with (folder / "raw" / name).open("w", newline="", encoding="utf-8") as file:
+            classes = [[*row[:-1], "high" if float(row[-1]) > 160_000 else "low"] for row in rows]
+            csv.writer(file, lineterminator="\n").writerows([header, *classes])
+    add_column(folder / "raw" / "train.csv", "Sold", [str(row) for row in range(60)])
+    done = houseprice_process(tmp_path, "submit")
+    assert done.returncode == 0, done.stderr
+    assert "folds.main: in the first fold classes are told apart at 0.5, for no earlier one says where" in done.stderr
+    (group, *_) = json.loads(houseprice_process(tmp_path, "residuals", "--by", "Town", "--json").stdout)["by"]
+    assert 0 < group["score"] <= 1

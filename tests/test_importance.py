@@ -148,13 +148,13 @@ def test_a_fold_of_one_row_has_nobody_to_borrow_from(tmp_path: Path) -> None:
 def test_large_folds_are_asked_about_fewer_rows(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("houseprice.learn.importance._MAX_ROWS", 80)
     sizes: list[int] = []
-    score = METRICS["log_rmse"].score
+    score = METRICS["log_rmse"].quick_score
 
     def counted(y_true: NDArray[np.float64], y_pred: NDArray[np.float64]) -> float:
         sizes.append(len(y_true))
         return score(y_true, y_pred)
 
-    monkeypatch.setattr(type(LOG_RMSE), "score", staticmethod(counted))
+    monkeypatch.setattr(type(LOG_RMSE), "quick_score", staticmethod(counted))
     measure(plan, "ridge", exchanges=1)
     assert set(sizes) == {16}
 

@@ -309,7 +309,7 @@ def test_a_value_of_another_type_is_refused_by_the_database(board: Path) -> None
 
 def assert_same(found: Evidence | None, expected: Evidence) -> None:
     assert found is not None
-    assert found.ids == expected.ids
+    assert (found.ids, found.in_time) == (expected.ids, expected.in_time)
     for name in ("target", "oof", "fold_of_row"):
         value = getattr(found, name)
         np.testing.assert_array_equal(value, getattr(expected, name))
@@ -320,6 +320,8 @@ def assert_same(found: Evidence | None, expected: Evidence) -> None:
 def test_the_evidence_comes_back_as_it_was(board: Path) -> None:
     record(board, ROW)
     assert_same(evidence_of(board, ROW), EVIDENCE)
+    record(board, ROW, replace(EVIDENCE, in_time=True))  # the same folds, in the order of time
+    assert_same(evidence_of(board, ROW), replace(EVIDENCE, in_time=True))
     assert evidence_of(board, replace(ROW, name="other")) is None
     striped = replace(EVIDENCE, oof=np.arange(8.0)[::2], fold_of_row=np.asfortranarray(EVIDENCE.fold_of_row))
     record(board, replace(ROW, name="striped"), striped)

@@ -1,6 +1,8 @@
 """Metrics: the competition's score, the link scale, the standard error, and what may not reach them."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +11,12 @@ import pytest
 import sklearn.metrics
 from numpy.typing import NDArray
 
+from competitions import environment
 from houseprice import scores
+from houseprice.compete.leaderboard import Evidence
 from houseprice.errors import DataError, MetricError
-from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of, own_metric
+from houseprice.metrics import METRICS, Metric, calibration_of, confusion_of, decide, labels_of
+from houseprice.own_metric import own_metric
 from houseprice.tasks import METRICS_OF, Reads, Task
 
 Float = NDArray[np.float64]
@@ -61,7 +66,7 @@ def test_std_error_agrees_with_a_bootstrap_of_the_rows(n: int) -> None:
     metric = METRICS["log_rmse"]
     y_true, y_pred = (metric.link(values, "prices") for values in prices(n))
     drawn = np.random.default_rng(1).integers(n, size=(4000, n))
-    bootstrap = np.array([metric.score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
+    bootstrap = np.array([metric.quick_score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
     assert metric.std_error(y_true, y_pred) == pytest.approx(bootstrap, rel=0.1)
 
 
@@ -172,7 +177,9 @@ IDS = [f"{task} {metric.name}" for metric, task in CASES]
 def test_scores_are_scikit_learns(metric: Metric, task: Task) -> None:
     for n in (5, 60, 500):
         y_true, y_pred = predicted(metric, task, n, seed=1)
-        assert metric.score(y_true, y_pred) == pytest.approx(sklearns(metric, y_true, y_pred), rel=1e-12), n
+        expected = pytest.approx(sklearns(metric, y_true, y_pred), rel=1e-12)
+        assert metric.score(y_true, y_pred) == expected, n
+        assert metric.quick_score(y_true, y_pred) == expected, n
         assert task in metric.tasks
 
 
@@ -217,15 +224,37 @@ def test_std_error_of_pseudo_values_agrees_with_a_bootstrap(name: str) -> None:
     metric = METRICS[name]
     y_true, y_pred = predicted(metric, metric.tasks[0], 300)
     drawn = np.random.default_rng(1).integers(300, size=(1000, 300))
-    bootstrap = np.array([metric.score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
+    bootstrap = np.array([metric.quick_score(y_true[rows], y_pred[rows]) for rows in drawn]).std(ddof=1)
     assert metric.std_error(y_true, y_pred) == pytest.approx(bootstrap, rel=0.12)
 
 
 def test_what_is_not_defined_is_nan_and_no_warning() -> None:
-    ones, half = np.ones(4), np.full(4, 0.5)
-    assert np.isnan(METRICS["auc"].score(ones, half))
-    assert np.isnan(METRICS["r2"].score(ones, half))
+    ones, half, first = np.ones(4), np.full(4, 0.5), np.eye(3)[[0, 0, 0, 0]]
+    cases = [("auc", ones, half), ("r2", ones, half), ("r2", ones, ones), ("quadratic_kappa", 0 * ones, first)]
+    for name, y_true, y_pred in cases:
+        assert np.isnan(METRICS[name].score(y_true, y_pred)), name
+        assert np.isnan(METRICS[name].quick_score(y_true, y_pred)), name
     assert METRICS["f1"].score(0 * ones, 0 * ones) == 0
+
+
+def test_a_probability_that_a_mean_left_above_1_by_a_bit_is_1() -> None:
+    y_true, above = np.array([0.0, 1.0]), np.array([0.2, np.nextafter(1, 2)])
+    assert METRICS["log_loss"].score(y_true, above) == pytest.approx(-np.log(0.8) / 2)
+
+
+def test_what_reads_stored_rows_or_asks_at_every_epoch_does_without_scikit_learn() -> None:
+    """Importing it takes a second, which the leaderboard does not."""
+    code = """
+import sys, numpy as np
+from houseprice.metrics import METRICS
+for metric in METRICS.values():
+    y_pred = np.array([0.2, 0.8]) if "multiclass" not in metric.tasks else np.eye(2)
+    metric.row_losses(np.array([0.0, 1.0]), y_pred), metric.quick_score(np.array([0.0, 1.0]), y_pred)
+assert "sklearn" not in sys.modules
+METRICS["rmse"].score(np.zeros(2), np.ones(2))
+assert "sklearn" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
 def test_a_class_that_nobody_has_does_not_count() -> None:
@@ -246,7 +275,7 @@ def test_no_other_threshold_is_better(name: str) -> None:
     threshold = metric.threshold(y_true, probability)
     assert threshold is not None
     best = metric.score(y_true, decide(probability, threshold))
-    others = [metric.score(y_true, decide(probability, cut)) for cut in np.linspace(0, 1, 2001)]
+    others = [metric.quick_score(y_true, decide(probability, cut)) for cut in np.linspace(0, 1, 2001)]
     assert best >= max(others) - 1e-12
     ties = [cut for cut, other in zip(np.linspace(0, 1, 2001), others, strict=True) if other >= best - 1e-12]
     assert abs(threshold - 0.5) <= min(abs(cut - 0.5) for cut in ties) + 0.02  # candidates lie in the middle
@@ -267,13 +296,30 @@ def test_the_threshold_of_a_fold_does_not_see_its_rows() -> None:
     metric = METRICS["f1"]
     y_true, probability = predicted(metric, "binary", 90)
     fold_of_row = np.arange(90) % 3
-    decided = metric.decided(y_true, probability, fold_of_row)
+    decided = metric.decided(y_true, probability, fold_of_row, in_time=False)
     inside = fold_of_row == 1
     turned = np.where(inside, 1 - y_true, y_true)  # the fold's own truth is nothing to its decisions
-    np.testing.assert_array_equal(metric.decided(turned, probability, fold_of_row)[inside], decided[inside])
+    np.testing.assert_array_equal(
+        metric.decided(turned, probability, fold_of_row, in_time=False)[inside], decided[inside]
+    )
     threshold = metric.threshold(y_true[~inside], probability[~inside])
     np.testing.assert_array_equal(decided[inside], decide(probability[inside], threshold))
-    np.testing.assert_array_equal(METRICS["auc"].decided(y_true, probability, fold_of_row), probability)
+    np.testing.assert_array_equal(METRICS["auc"].decided(y_true, probability, fold_of_row, in_time=False), probability)
+
+
+def test_in_time_the_threshold_of_a_fold_sees_earlier_rows_alone() -> None:
+    metric = METRICS["f1"]
+    y_true, probability = predicted(metric, "binary", 120)
+    fold_of_row = np.repeat(np.arange(4), 30)
+    found = metric.thresholds(y_true, probability, fold_of_row, in_time=True)
+    past = [fold_of_row < fold for fold in range(4)]
+    assert found == {
+        0: 0.5,
+        **{fold: metric.threshold(y_true[past[fold]], probability[past[fold]]) for fold in (1, 2, 3)},
+    }
+    turned = np.where(fold_of_row >= 2, 1 - y_true, y_true)
+    after = metric.thresholds(turned, probability, fold_of_row, in_time=True)
+    assert [after[fold] for fold in (0, 1, 2)] == [found[fold] for fold in (0, 1, 2)]
 
 
 # a user's own -----------------------------------------------------------------------------------------------------
@@ -340,8 +386,9 @@ def test_a_confusion_matrix_counts_what_is_scored() -> None:
     metric = METRICS["f1"]
     y_true, probability = predicted(metric, "binary", 90)
     fold_of_row = np.arange(90) % 3
-    counts = confusion_of(metric, y_true, probability, fold_of_row)
-    decided = metric.decided(y_true, probability, fold_of_row)
+    ids = tuple(map(str, range(90)))
+    counts = confusion_of(metric, Evidence(ids, y_true, probability, fold_of_row[None]))
+    decided = metric.decided(y_true, probability, fold_of_row, in_time=False)
     np.testing.assert_array_equal(counts, sklearn.metrics.confusion_matrix(y_true, decided))
     assert scores.f1(counts) == pytest.approx(metric.score(y_true, decided))
 

@@ -179,9 +179,7 @@ class _Bench:
             names.append(part.name)
             predictions.append(found)
             outcomes.append(Outcome(part.name, part.left_out, found.score, seconds=self._seconds(variant)))
-        losses = np.stack(
-            [self.metric.oof_losses(each.target, each.oof, each.fold_of_row[0]) for each in predictions], axis=1
-        )
+        losses = np.stack([self.metric.oof_losses(each) for each in predictions], axis=1)
         folds = [each.fold_of_row for each in predictions]
         compared = compare_all(names, losses, folds, self.metric, against=_WHOLE)
         outcomes = [self._judged(each, compared.get((each.part, _WHOLE))) for each in outcomes]

@@ -86,7 +86,7 @@ def _compared(plan: Plan, run: "Run", other: Any) -> "Comparison":
     from houseprice.compete.statistics import compare_all
 
     metric = plan.workspace.competition.scoring
-    losses = np.column_stack([metric.oof_losses(run.target, oof, run.fold_of_row[0]) for oof in (run.oof, other)])
+    losses = np.column_stack([metric.oof_losses(each) for each in (run, replace(run, oof=other))])
     return compare_all(["it", "other"], losses, [run.fold_of_row] * 2, metric)["it", "other"]
 
 

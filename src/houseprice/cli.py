@@ -129,7 +129,18 @@ def train(
 
 @app.command()
 def evaluate(
-    experiments: Experiments = None,
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXPERIMENT]…", help="All of the file by default; see also --nested."),
+    ] = None,
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested",
+            help="Score the choice of the best of those named, experiments and ensembles (by default the entry), on "
+            "folds that had no say in it.",
+        ),
+    ] = False,
     seeds: Seeds = None,
     device: Device = "auto",
     overrides: Set = None,
@@ -138,7 +149,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Show experiments' scores by fold and out of fold, the gap to the training rows; of those named, the curves."""
-    _evaluate(make_plan(root, competition, overrides, device, seeds), experiments, as_json, draws=bool(experiments))
+    plan = make_plan(root, competition, overrides, device, seeds)
+    if nested:
+        _evaluate_nested(plan, experiments or [plan.workspace.competition.entry], as_json)
+    else:
+        _evaluate(plan, experiments, as_json, draws=bool(experiments))
 
 
 def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bool = False) -> None:
@@ -166,6 +181,32 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bo
     print_table(title, heads, cells, ("columns", "members", "mean of folds"))
     if draws:
         _draw_curves(rows, competition.scoring.error_name)
+
+
+def _evaluate_nested(plan: Any, names: Sequence[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from houseprice import inspection
+    from houseprice.console import print_json, print_notes, print_table
+    from houseprice.review import decimals_for
+
+    found = inspection.choice(plan, names)
+    rules = plan.workspace.competition
+    if as_json:
+        told = {key: value for key, value in asdict(found).items() if key != "predictions"}
+        print_json({"metric": rules.metric, "source": plan.source, **told})
+        return
+    digits = decimals_for(found.std_error) + 1
+    cells = [(each.fold, each.chosen, each.inner_score, each.score) for each in found.folds]
+    title = f"nested {rules.metric} of {rules.name}: the best of {', '.join(found.candidates)} (source: {plan.source})"
+    print_table(title, ("without fold", "chosen", "by its score", "score of the fold"), cells)
+    luck = f"{found.optimism:.{digits}f} too good" if found.optimism > 0 else "not too good"
+    print_notes(
+        (
+            f"Nested: {found.score:.{digits}f} ± {found.std_error:.{digits}f}, on folds that had no say in the choice.",
+            f"Naive: {found.winner} wins with {found.naive_score:.{digits}f} on the folds that chose it, {luck}.",
+        )
+    )
 
 
 def _draw_curves(rows: Sequence[Mapping[str, Any]], metric: str) -> None:

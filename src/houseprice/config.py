@@ -96,6 +96,15 @@ class Folds(Table):
         """Whether members are fitted on the past of what they validate."""
         return self.scheme in ("expanding", "rolling")
 
+    @property
+    def no_pairs(self) -> str | None:
+        """Why two folds can't be left out at a time, as stacks and nested scores need it; None where they can."""
+        if self.k < 3:
+            return "leaves out two folds at a time; it needs k ≥ 3"
+        if self.is_in_time or self.scheme == "given":
+            return f"needs folds that validate every row, which {self.scheme} folds may not"
+        return None
+
     @model_validator(mode="after")
     def _keys_fit_the_scheme(self) -> "Folds":
         columns = {
@@ -187,7 +196,7 @@ class Competition(Table):
     """Whether the target is a number, one of two classes, or one of more."""
     metric: str
     """One of the task's (`houseprice.tasks.METRICS_OF`), or the import path of a function ``(y_true, y_pred) -> float``
-    (`houseprice.metrics.own_metric`)."""
+    (`houseprice.own_metric`)."""
     metric_reads: Reads | None = None
     """Of an import path alone: what the function is given as ``y_pred``."""
     metric_greater_is_better: bool | None = None
@@ -246,13 +255,8 @@ class Competition(Table):
             if len(set(folds.values())) > 1:
                 raise ValueError(f"ensembles.{name}.runs: all must share their folds, these don't: {folds}")
             shared = self.folds[folds[ensemble.runs[0]]]
-            if ensemble.method == "stack" and shared.k < 3:
-                raise ValueError(f"ensembles.{name}.method: a stack leaves out two folds at a time; it needs k ≥ 3")
-            if ensemble.method == "stack" and (shared.is_in_time or shared.scheme == "given"):
-                raise ValueError(
-                    f"ensembles.{name}.method: a stack needs folds that validate every row, which {shared.scheme} "
-                    "folds may not; use another method"
-                )
+            if ensemble.method == "stack" and shared.no_pairs:
+                raise ValueError(f"ensembles.{name}.method: a stack {shared.no_pairs}. Use another method")
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
         return self
 
@@ -291,7 +295,8 @@ class Competition(Table):
         MetricError
             If it is a user's own and can't be imported.
         """
-        from houseprice.metrics import METRICS, own_metric  # which bring numpy
+        from houseprice.metrics import METRICS  # which bring numpy
+        from houseprice.own_metric import own_metric
 
         if self.metric_reads is None or self.metric_greater_is_better is None:
             return METRICS[self.metric]

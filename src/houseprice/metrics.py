@@ -3,26 +3,53 @@
 Every metric is told as one loss a row, lower being better, and a function of their mean that is the score: so
 intervals, tests and estimates of luck (`houseprice.compete.statistics`) are the same for all. For metrics that are no
 function of a mean over rows (`houseprice.scores`) the losses are pseudo-values: 1 - (score + influence of the row),
-whose mean is 1 - score.
+whose mean is 1 - score. The score that is reported is scikit-learn's; a test holds the row losses to it.
 """
 
-import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from houseprice import scores
-from houseprice.errors import MetricError, listing, nearest
+from houseprice.errors import MetricError, listing
 from houseprice.tasks import Reads, Task
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 Rows = Callable[[Float, Float], Float]
 """From the truth and what is predicted, link scale, to something of each row, float64 [n_rows]."""
+Scored = Callable[[Float, Float], float]
+"""From the same to the score."""
+
+
+class OutOfFold(Protocol):
+    """Out-of-fold predictions with the truth: a run, an ensemble, or the leaderboard's evidence of either.
+
+    Arrays are as `Metric` takes them, ``fold_of_row`` int64 [n_repeats, n_rows]. ``in_time``: folds are numbered in the
+    order of time.
+    """
+
+    @property
+    def target(self) -> Float: ...
+    @property
+    def oof(self) -> Float: ...
+    @property
+    def fold_of_row(self) -> Int: ...
+    @property
+    def in_time(self) -> bool: ...
+
+
+def teaching_rows(fold_of_row: Int, fold: int, in_time: bool) -> NDArray[np.bool_]:
+    """From which rows may be learnt what is scored on a fold: from those of all others, in time of earlier ones.
+
+    >>> teaching_rows(np.array([0, 0, 1, 2]), 1, in_time=True)
+    array([ True,  True, False, False])
+    """
+    return fold_of_row < fold if in_time else fold_of_row != fold
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class Metric:
         Of the score; of row losses less is better always.
     of_mean
         What the score is of the mean of the row losses: itself, its square root, or one less it.
+    scored
+        The score, by a function of scikit-learn or a user's own; NaN where it is not defined.
     losses
         The row losses.
     to_link, from_link
@@ -53,6 +82,8 @@ class Metric:
         Targets and predictions are greater than this, natural units.
     counted
         Of metrics of the confusion matrix alone: the score of counts [..., true class, predicted class].
+    is_own
+        Whether it is a user's own, whose row losses cost many calls of it.
     """
 
     name: str
@@ -60,11 +91,13 @@ class Metric:
     reads: Reads
     greater_is_better: bool
     of_mean: Literal["mean", "root", "complement"]
+    scored: Scored
     losses: Rows
     to_link: Callable[[Float], Float] = np.asarray
     from_link: Callable[[Float], Float] = np.asarray
     above: float = -np.inf
     counted: scores.Confusion | None = None
+    is_own: bool = False
 
     @property
     def needs_positive(self) -> bool:
@@ -124,6 +157,16 @@ class Metric:
         >>> METRICS["log_rmse"].score(np.log([100.0, 200.0]), np.log([100.0, 200.0 * np.e]))
         0.7071067811865476
         """
+        return self.scored(y_true, y_pred)
+
+    def quick_score(self, y_true: Float, y_pred: Float) -> float:
+        """`score` but for last bits, for learning curves and importance, which ask for it at every epoch and column.
+
+        scikit-learn's checks take 0.4 ms at least, as long as a small network's epoch; this takes 0.02 ms for 1,000
+        rows. Of a user's own metric it is `score` itself.
+        """
+        if self.is_own:
+            return self.score(y_true, y_pred)
         if self.counted:
             return float(self.counted(_counts(y_true, y_pred)))
         return float(self.score_of_losses(self.row_losses(y_true, y_pred).mean()))
@@ -199,40 +242,45 @@ class Metric:
         best = candidates[losses <= losses.min() + 1e-12]
         return float(best[np.abs(best - 0.5).argmin()])
 
-    def decided(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    def decided(self, y_true: Float, y_pred: Float, fold_of_row: Int, in_time: bool) -> Float:
         """Out-of-fold predictions as they are scored: where classes are read, cut at what the other folds' rows say.
 
         Parameters
         ----------
         y_true, y_pred
             The truth, and out-of-fold predictions.
-        fold_of_row
-            int64 [n_rows]: the threshold that decides on the rows of a fold is learnt from those of all others.
+        fold_of_row, in_time
+            int64 [n_rows]: the threshold that decides on the rows of a fold is learnt from those of all others, in time
+            from those of earlier ones.
         """
         if not self.needs_threshold(y_pred):
             return y_pred
         found = np.empty_like(y_pred)
-        for fold, threshold in self.thresholds(y_true, y_pred, fold_of_row).items():
+        for fold, threshold in self.thresholds(y_true, y_pred, fold_of_row, in_time).items():
             inside = fold_of_row == fold
             found[inside] = decide(y_pred[inside], threshold)
         return found
 
-    def thresholds(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> dict[int, float | None]:
-        """The threshold that decides on each fold, learnt from the rows outside it."""
-        folds = np.unique(fold_of_row).tolist()
-        return {fold: self.threshold(y_true[fold_of_row != fold], y_pred[fold_of_row != fold]) for fold in folds}
+    def thresholds(self, y_true: Float, y_pred: Float, fold_of_row: Int, in_time: bool) -> dict[int, float | None]:
+        """The threshold that decides on each fold, learnt from its `teaching_rows`; 0.5 for the first in time."""
+        found: dict[int, float | None] = {}
+        for fold in np.unique(fold_of_row).tolist():
+            others = teaching_rows(fold_of_row, fold, in_time)
+            found[fold] = self.threshold(y_true[others], y_pred[others]) if others.any() else 0.5
+        return found
 
-    def oof_losses(self, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+    def oof_losses(self, found: OutOfFold) -> Float:
         """The row losses of out-of-fold predictions as they are scored (`decided`), float64 [n_rows]."""
-        return self.row_losses(y_true, self.decided(y_true, y_pred, fold_of_row))
+        decided = self.decided(found.target, found.oof, found.fold_of_row[0], found.in_time)
+        return self.row_losses(found.target, decided)
 
 
-def confusion_of(metric: Metric, y_true: Float, y_pred: Float, fold_of_row: Int) -> Float:
+def confusion_of(metric: Metric, found: OutOfFold) -> Float:
     """The confusion matrix of out-of-fold predictions as they are scored, float64 [true class, given class].
 
     Where the metric reads probabilities, two classes are told apart at 0.5.
     """
-    return _counts(y_true, metric.decided(y_true, y_pred, fold_of_row))
+    return _counts(found.target, metric.decided(found.target, found.oof, found.fold_of_row[0], found.in_time))
 
 
 def calibration_of(y_true: Float, y_pred: Float) -> tuple[Float, Float, Float]:
@@ -265,6 +313,40 @@ def _counts_at(thresholds: Float, y_true: Float, probability: Float) -> Float:
     below = np.stack([np.searchsorted(known, thresholds, "left") for known in of_class], axis=1)  # [threshold, class]
     sizes = np.array([len(known) for known in of_class])
     return np.stack([below, sizes - below], axis=2).astype(np.float64)
+
+
+# ------------------------------------------------------------------------------------------------- by scikit-learn
+
+
+def as_sklearn_takes(y_true: Float, y_pred: Float, reads: Reads) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Truth and predictions: numbers; codes, int64, beside codes or probabilities."""
+    if reads == "value":
+        return y_true, y_pred
+    if reads == "label":
+        return y_true.astype(np.int64), labels_of(y_pred).astype(np.int64)
+    return y_true.astype(np.int64), np.clip(y_pred, 0.0, 1.0)  # weighted means leave it by last bits
+
+
+def _by_sklearn(
+    name: str, reads: Reads = "value", *, needs_spread: bool = False, all_classes: bool = False, **options: Any
+) -> Scored:
+    """A function of `sklearn.metrics`, which is imported when it is called: that takes a second.
+
+    With ``needs_spread`` it is not asked where all truths are equal; with ``all_classes`` it is told of those, too,
+    that do not occur.
+    """
+
+    def scored(y_true: Float, y_pred: Float) -> float:
+        from sklearn import metrics
+
+        if needs_spread and (y_true == y_true[0]).all():
+            return np.nan
+        told = {"labels": np.arange(2 if y_pred.ndim == 1 else y_pred.shape[1])} if all_classes else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes that do not occur; a score that is not defined is NaN
+            return float(getattr(metrics, name)(*as_sklearn_takes(y_true, y_pred, reads), **told, **options))
+
+    return scored
 
 
 # ------------------------------------------------------------------------------------------------- losses of rows
@@ -304,7 +386,9 @@ def _pseudo_values(with_influence: Callable[[Float, Float], tuple[float, Float]]
     return losses
 
 
-def _of_counts(name: str, tasks: tuple[Task, ...], counted: scores.Confusion, slopes: scores.Slopes) -> Metric:
+def _of_counts(
+    name: str, tasks: tuple[Task, ...], scored: Scored, counted: scores.Confusion, slopes: scores.Slopes
+) -> Metric:
     """A metric of the confusion matrix."""
 
     def with_influence(y_true: Float, y_pred: Float) -> tuple[float, Float]:
@@ -313,7 +397,7 @@ def _of_counts(name: str, tasks: tuple[Task, ...], counted: scores.Confusion, sl
         return float(counted(counts)), scores.confusion_influence(y_true, labels, counts, slopes(counts))
 
     losses = _mistaken if counted is scores.accuracy else _pseudo_values(with_influence)
-    return Metric(name, tasks, "label", True, "complement", losses, counted=counted)
+    return Metric(name, tasks, "label", True, "complement", scored, losses, counted=counted)
 
 
 def _exp(values: Float) -> Float:
@@ -332,83 +416,30 @@ def _known() -> dict[str, Metric]:
     two: tuple[Task, ...] = ("binary",)
     more: tuple[Task, ...] = ("multiclass",)
     both = (*two, *more)
+    of_rmse = _by_sklearn("root_mean_squared_error")  # on the link scale, where prices are logs
+    of_mae, of_mape = _by_sklearn("mean_absolute_error"), _by_sklearn("mean_absolute_percentage_error")
+    of_r2 = _by_sklearn("r2_score", needs_spread=True)
+    of_auc = _by_sklearn("roc_auc_score", "probability", needs_spread=True)
+    of_log_loss = _by_sklearn("log_loss", "probability", all_classes=True)
+    of_accuracy, of_balanced = _by_sklearn("accuracy_score", "label"), _by_sklearn("balanced_accuracy_score", "label")
+    of_f1, of_macro_f1 = (_by_sklearn("f1_score", "label", average=average) for average in ("binary", "macro"))
+    of_kappa = _by_sklearn("cohen_kappa_score", "label", all_classes=True, weights="quadratic")
     known = (
-        Metric("log_rmse", numbers, "value", False, "root", _squared, np.log, _exp, above=0.0),
-        Metric("rmsle", numbers, "value", False, "root", _squared, np.log1p, _expm1, above=-1.0),
-        Metric("rmse", numbers, "value", False, "root", _squared),
-        Metric("mae", numbers, "value", False, "mean", _absolute),
-        Metric("mape", numbers, "value", False, "mean", _relative),
-        Metric("r2", numbers, "value", True, "complement", _pseudo_values(scores.r2_with_influence)),
-        Metric("auc", two, "probability", True, "complement", _pseudo_values(scores.auc_with_influence)),
-        Metric("log_loss", both, "probability", False, "mean", _log_loss),
-        _of_counts("accuracy", both, scores.accuracy, scores.accuracy_slopes),
-        _of_counts("f1", two, scores.f1, scores.f1_slopes),
-        _of_counts("balanced_accuracy", two, scores.balanced_accuracy, scores.balanced_accuracy_slopes),
-        _of_counts("macro_f1", more, scores.macro_f1, scores.macro_f1_slopes),
-        _of_counts("quadratic_kappa", more, scores.quadratic_kappa, scores.quadratic_kappa_slopes),
+        Metric("log_rmse", numbers, "value", False, "root", of_rmse, _squared, np.log, _exp, above=0.0),
+        Metric("rmsle", numbers, "value", False, "root", of_rmse, _squared, np.log1p, _expm1, above=-1.0),
+        Metric("rmse", numbers, "value", False, "root", of_rmse, _squared),
+        Metric("mae", numbers, "value", False, "mean", of_mae, _absolute),
+        Metric("mape", numbers, "value", False, "mean", of_mape, _relative),
+        Metric("r2", numbers, "value", True, "complement", of_r2, _pseudo_values(scores.r2_with_influence)),
+        Metric("auc", two, "probability", True, "complement", of_auc, _pseudo_values(scores.auc_with_influence)),
+        Metric("log_loss", both, "probability", False, "mean", of_log_loss, _log_loss),
+        _of_counts("accuracy", both, of_accuracy, scores.accuracy, scores.accuracy_slopes),
+        _of_counts("f1", two, of_f1, scores.f1, scores.f1_slopes),
+        _of_counts("balanced_accuracy", two, of_balanced, scores.balanced_accuracy, scores.balanced_accuracy_slopes),
+        _of_counts("macro_f1", more, of_macro_f1, scores.macro_f1, scores.macro_f1_slopes),
+        _of_counts("quadratic_kappa", more, of_kappa, scores.quadratic_kappa, scores.quadratic_kappa_slopes),
     )
     return {metric.name: metric for metric in known}
 
 
 METRICS = _known()
-
-
-# ------------------------------------------------------------------------------------------------- a user's own
-
-
-@lru_cache
-def own_metric(path: str, task: Task, reads: Reads, greater_is_better: bool) -> Metric:
-    """A user's metric by import path: a function ``(y_true, y_pred) -> float``, as scikit-learn calls its own.
-
-    It is given numbers in natural units; or classes as codes, int64 [n_rows], and beside them codes (``label``) or
-    probabilities (``probability``): of the second of two classes, [n_rows], or of every class, [n_rows, n_classes].
-    Its influence is that of the grouped jackknife (`houseprice.scores.jackknife_influence`).
-
-    Raises
-    ------
-    MetricError
-        If it can't be imported, fails, or returns no number.
-    """
-    function = _imported(path)
-
-    def score(y_true: Float, y_pred: Float) -> float:
-        truth = y_true if task == "regression" else y_true.astype(np.int64)
-        given = labels_of(y_pred).astype(np.int64) if reads == "label" else y_pred
-        try:
-            return float(function(truth, given))
-        except Exception as error:  # whatever a function of somebody else's raises
-            raise MetricError(f"metric {path} failed on {len(y_true)} rows: {error}. Mend it.") from error
-
-    def losses(y_true: Float, y_pred: Float) -> Float:
-        whole = score(y_true, y_pred)
-        influence = scores.jackknife_influence(lambda kept: score(y_true[kept], y_pred[kept]), len(y_true), whole)
-        return 1 - (whole + influence) if greater_is_better else whole + influence
-
-    return _OwnMetric(
-        path, (task,), reads, greater_is_better, "complement" if greater_is_better else "mean", losses, whole=score
-    )
-
-
-@dataclass(frozen=True)
-class _OwnMetric(Metric):
-    """A metric whose score is found without its row losses, which cost so many calls."""
-
-    whole: Callable[[Float, Float], float] = lambda y_true, y_pred: np.nan
-
-    def score(self, y_true: Float, y_pred: Float) -> float:
-        """The score as the user's function has it."""
-        return self.whole(y_true, y_pred)
-
-
-def _imported(path: str) -> Callable[..., Any]:
-    module, _, name = path.rpartition(".")
-    try:
-        package = importlib.import_module(module)
-    except Exception as error:  # ImportError, or whatever a module of somebody else's raises
-        raise MetricError(f"metric {path!r} can't be imported: {error}. Correct the path, or PYTHONPATH.") from error
-    function = getattr(package, name, None)
-    if not callable(function):
-        known = [other for other in dir(package) if not other.startswith("_")]
-        raise MetricError(f"metric {path!r}: {module} has no function {name}; {nearest(name, known)}")
-    found: Callable[..., Any] = function
-    return found

@@ -142,6 +142,10 @@ def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", 
             f"folds.{recipe.folds}: no fold validates {n_first} of {len(frames.train)} training rows; scores are of "
             "the others"
         )
+    if split.in_time and metric.reads == "label" and len(frames.classes) == 2:
+        plan.workspace.listener.say(
+            f"folds.{recipe.folds}: in the first fold classes are told apart at 0.5, for no earlier one says where"
+        )
     if frames.classes and reads_decisions(recipe):
         plan.workspace.listener.say(
             f"{stage.slot}: has no probabilities; its decision function is turned into some by a "

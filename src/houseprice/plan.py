@@ -259,6 +259,18 @@ class Plan:
         packages = (*packages, recipe.estimator.partition(".")[0])
         return Stage(slot, inputs, config, ("houseprice.compete.stacking",), packages)
 
+    def choice(self, names: Sequence[str]) -> Stage:
+        """The choice among experiments and ensembles, scored on folds that had no say in it."""
+        competition = self.workspace.competition
+        recipes = {name: ensemble_recipe(competition, name) for name in names}
+        runs = dict.fromkeys(run for recipe in recipes.values() for run in recipe.runs)
+        inputs = {f"run {run}": self.run(run).fingerprint for run in runs}
+        inputs |= {f"nested {run}": self.nested(run).fingerprint for run in runs}
+        candidates = [[name, recipe.model_dump(mode="json")] for name, recipe in recipes.items()]
+        slot = f"choice/{names[0]}" + (f"+{len(recipes) - 1}" if len(recipes) > 1 else "")
+        config = {"candidates": candidates, **competition.scoring_keys}
+        return Stage(slot, inputs, config, ("houseprice.compete.choice",), competition.metric_packages)
+
     def entry(self, entry: str) -> Stage:
         """The submission CSV."""
         competition = self.workspace.competition

@@ -71,5 +71,5 @@ def record(
         mean_score=summary.get("mean_score"),
         created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
-    evidence = leaderboard.Evidence(result.train_ids, result.target, result.oof, result.fold_of_row)
+    evidence = leaderboard.Evidence(result.train_ids, result.target, result.oof, result.fold_of_row, result.in_time)
     leaderboard.record(workspace.board, row, evidence)

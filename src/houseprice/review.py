@@ -198,10 +198,10 @@ def _evidence(
         evidence = evidence_of(board, row)
         if evidence is not None:
             order = sorted(range(len(evidence.ids)), key=evidence.ids.__getitem__)
-            target = evidence.target[order]
-            truth_of[row.key] = tuple(evidence.ids[position] for position in order), target.tobytes()
-            losses_of[row.key] = metric.oof_losses(target, evidence.oof[order], evidence.fold_of_row[0][order])
-            folds_of[row.key] = evidence.fold_of_row[:, order]
+            ordered = evidence.at(order)
+            truth_of[row.key] = ordered.ids, ordered.target.tobytes()
+            losses_of[row.key] = metric.oof_losses(ordered)
+            folds_of[row.key] = ordered.fold_of_row
     if not truth_of:
         return {}, {}
     last = max((row for row in found if row.key in truth_of), key=lambda row: row.created)
@@ -225,11 +225,7 @@ def decisive_rows(board: Path, first: Row, second: Row, metric: Metric, share: f
         raise LeaderboardError(f"{first.key} and {second.key} can't be compared: their rows are not the same")
     position_of = {row_id: position for position, row_id in enumerate(other.ids)}
     order = [position_of[row_id] for row_id in one.ids]
-    first_losses, second_losses = (
-        metric.oof_losses(each.target, each.oof, each.fold_of_row[0]) for each in (one, other)
-    )
-    losses = first_losses, second_losses[order]
-    shares = row_shares(*losses, metric)
+    shares = row_shares(metric.oof_losses(one), metric.oof_losses(other)[order], metric)
     heaviest = np.argsort(-shares, kind="stable")
     enough = int(np.searchsorted(np.cumsum(shares[heaviest]), share)) + 1
     return tuple(one.ids[position] for position in heaviest[:enough])
@@ -329,7 +325,7 @@ def residuals_of(
     if (places < 0).any():
         odd = [row_id for row_id, place in zip(evidence.ids, places, strict=True) if place < 0]
         raise DataError(f"train.csv: lacks rows that were predicted: ids {listing(odd)}. Evaluate the row again.")
-    losses = metric.oof_losses(evidence.target, evidence.oof, evidence.fold_of_row[0])
+    losses = metric.oof_losses(evidence)
     target, oof = of_true_class(evidence)
     predictions, targets = metric.from_link(oof), metric.from_link(target)
     residuals, total = oof - target, float(losses.sum()) or 1.0

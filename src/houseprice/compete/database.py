@@ -48,6 +48,7 @@ MIGRATIONS = (  # each brings a file from the schema of its position to the next
         "ALTER TABLE leaderboard ADD COLUMN naive_score REAL",
         "ALTER TABLE leaderboard ADD COLUMN mean_score REAL",
     ),
+    ("ALTER TABLE folds ADD COLUMN in_time INTEGER NOT NULL DEFAULT 0",),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from houseprice.config import Ensemble
 from houseprice.errors import DataError, listing
 from houseprice.learn.crossval import Run
-from houseprice.metrics import Metric, decide
+from houseprice.metrics import Metric, decide, teaching_rows
 
 Float = NDArray[np.float64]
 Weigh = Callable[[Float, Float], Float]
@@ -45,12 +45,12 @@ class Blend:
         float64 [n_test].
     score, std_error, fold_scores
         The metric of ``oof`` (cross-fitted), its standard error, and the metric of each fold. Where the metric reads
-        one of two classes, those of a fold are told apart by what the other folds say.
+        one of two classes, those of a fold are told apart by what the other folds say, in time the earlier ones.
     naive_score
         The metric with ``weights``, or the second level, on the very rows that it was fitted on: too good.
     mean_score
         The metric of the plain mean of the runs.
-    threshold, classes
+    threshold, classes, in_time
         As of `houseprice.learn.crossval.Run`.
     """
 
@@ -69,6 +69,7 @@ class Blend:
     mean_score: float
     threshold: float | None = None
     classes: tuple[str, ...] = ()
+    in_time: bool = False
 
 
 def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
@@ -101,7 +102,7 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
     crossfitted = np.empty_like(truth)
     for fold in np.unique(fold_of_row):
         inside = fold_of_row == fold
-        others = fold_of_row < fold if runs[0].in_time else ~inside
+        others = teaching_rows(fold_of_row, fold, runs[0].in_time)
         of_fold = fit(oof[others], truth[others]) if others.any() else mean_weights(oof, truth)
         crossfitted[inside] = _weighted(oof[inside], of_fold)
     naive = _weighted(oof, weights)
@@ -136,8 +137,8 @@ def scored(
     """
     first = runs[0]
     target, fold_of_row = first.target, first.fold_of_row[0]
-    decided = metric.decided(target, oof, fold_of_row)
-    naive, mean = decide(naive, metric.threshold(target, naive)), metric.decided(target, mean, fold_of_row)
+    decided, mean = (metric.decided(target, link, fold_of_row, first.in_time) for link in (oof, mean))
+    naive = decide(naive, metric.threshold(target, naive))
     return Blend(
         runs=tuple(run.experiment for run in runs),
         weights=weights,
@@ -156,6 +157,7 @@ def scored(
         mean_score=metric.score(target, mean),
         threshold=metric.threshold(target, oof),
         classes=first.classes,
+        in_time=first.in_time,
     )
 
 

@@ -95,12 +95,20 @@ class Evidence:
         are codes, predictions their probabilities: of the second of two, or [n_train, n_classes].
     fold_of_row
         int64 [n_repeats, n_train], numbered as `Row.fold_scores`; for ensembles and entries the first repeat alone.
+    in_time
+        Whether folds are in the order of time.
     """
 
     ids: tuple[str, ...]
     target: "NDArray[np.float64]"
     oof: "NDArray[np.float64]"
     fold_of_row: "NDArray[np.int64]"
+    in_time: bool = False
+
+    def at(self, places: Sequence[int]) -> "Evidence":
+        """The rows at some places, in their order."""
+        ids = tuple(self.ids[place] for place in places)
+        return Evidence(ids, self.target[places], self.oof[places], self.fold_of_row[:, places], self.in_time)
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
@@ -125,14 +133,15 @@ def record(path: Path, row: Row, evidence: Evidence) -> None:
     ids = json.dumps(evidence.ids)
     target, oof = (np.asarray(values, "<f8").tobytes() for values in (evidence.target, evidence.oof))
     fold_of_row = np.asarray(evidence.fold_of_row, "<i8").tobytes()
-    truth, folds = _digest(ids.encode(), target), _digest(fold_of_row)
+    truth, folds = _digest(ids.encode(), target), _digest(fold_of_row, b"in time" if evidence.in_time else b"")
     values = {**asdict(row), **{name: json.dumps(getattr(row, name)) for name in _LISTS}}
     values |= {"truth": truth, "folds": folds, "oof": oof}
     replaced = [name for name in values if name not in (*_KEY, *_AS_FIRST_RECORDED)]
     with transaction(path, write=True) as database:
         database.execute("INSERT OR IGNORE INTO truths VALUES (?, ?, ?)", (truth, ids, target))
         database.execute(
-            "INSERT OR IGNORE INTO folds VALUES (?, ?, ?)", (folds, len(evidence.fold_of_row), fold_of_row)
+            "INSERT OR IGNORE INTO folds VALUES (?, ?, ?, ?)",
+            (folds, len(evidence.fold_of_row), fold_of_row, evidence.in_time),
         )
         database.execute(
             f"INSERT INTO leaderboard ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) "
@@ -181,8 +190,9 @@ def evidence_of(path: Path, row: Row) -> Evidence | None:
     import numpy as np
 
     question = (
-        "SELECT ids, target, oof, n_repeats, fold_of_row FROM leaderboard JOIN truths ON truth = truths.digest "
-        "JOIN folds ON folds = folds.digest WHERE kind = ? AND name = ? AND fingerprint = ?"
+        "SELECT ids, target, oof, n_repeats, fold_of_row, in_time FROM leaderboard "
+        "JOIN truths ON truth = truths.digest JOIN folds ON folds = folds.digest "
+        "WHERE kind = ? AND name = ? AND fingerprint = ?"
     )
     if not path.exists():
         return None
@@ -205,7 +215,7 @@ def evidence_of(path: Path, row: Row) -> Evidence | None:
         )
     if len(oof) > len(ids):
         oof = oof.reshape(len(ids), -1)
-    return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1))
+    return Evidence(ids, target, oof, fold_of_row.reshape(n_repeats, -1), bool(found[5]))
 
 
 def _damaged(path: Path, what: str) -> StorageError:

@@ -46,7 +46,8 @@ class Run:
         float64 [n_folds]: the same over the rows the fold was fitted on.
     score, std_error
         The metric of ``oof`` over all training rows, and its standard error. Where the metric reads one of two classes,
-        those of a fold are told apart by what the other folds say (`houseprice.metrics.Metric.decided`).
+        those of a fold are told apart by what the other folds say, in time by the earlier ones, of which the first has
+        none: at 0.5 (`houseprice.metrics.Metric.decided`).
     n_columns
         The smallest and the largest number of feature columns over the folds.
     members
@@ -131,7 +132,9 @@ def cross_validate(
         with np.errstate(over="ignore", invalid="ignore"):
             try:
                 link = scale.link(predictions, recipe, metric, "")
-                train, valid = (metric.score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows))
+                train, valid = (
+                    metric.quick_score(target[rows], link[rows]) for rows in (data.fit_rows, data.valid_rows)
+                )
             except MetricError:
                 return np.nan, np.nan
             return metric.error(train), metric.error(valid)
@@ -172,7 +175,7 @@ def cross_validate(
     fold_scores, train_scores = _scores_of_folds(folds, means, of_repeats, target, split, metric)
     scored = split.is_validated
     target, oof, fold_of_row = target[scored], oof[scored], split.fold_of_row[:, scored]
-    decided = metric.decided(target, oof, fold_of_row[0])
+    decided = metric.decided(target, oof, fold_of_row[0], split.in_time)
     return Run(
         experiment=name,
         train_ids=tuple(tables.train.index[scored]),
@@ -215,13 +218,13 @@ def _scores_of_folds(
     """The metric of each fold's validation rows, and of the rows it was fitted on, float64 [n_folds] each.
 
     ``means`` are the predictions of all rows by each fold's members, ``of_repeats`` out-of-fold predictions
-    [n_repeats, n_train]: classes of a fold are told apart by the other folds of its repeat.
+    [n_repeats, n_train]: classes of a fold are told apart by the other folds of its repeat, in time the earlier ones.
     """
     thresholds: dict[int, float | None] = {}
     if metric.needs_threshold(of_repeats[0]):
         scored = split.is_validated
         for repeat, predictions in zip(split.fold_of_row[:, scored], of_repeats[:, scored], strict=True):
-            thresholds |= metric.thresholds(target[scored], predictions, repeat)
+            thresholds |= metric.thresholds(target[scored], predictions, repeat, split.in_time)
     fold_scores, train_scores = np.empty(len(folds)), np.empty(len(folds))
     for data, mean in zip(folds, means, strict=True):
         decided = decide(mean, thresholds.get(data.fold))

@@ -125,7 +125,7 @@ def permutation_importance(
     thresholds: dict[int, float | None] = {}
     if metric.needs_threshold(run.oof):
         for repeat in run.fold_of_row:
-            thresholds |= metric.thresholds(run.target, run.oof, repeat)
+            thresholds |= metric.thresholds(run.target, run.oof, repeat, run.in_time)
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
     scales = fitted_scales(run.experiment, recipe, tables, target, split.left_out, split.validated)
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
@@ -145,8 +145,8 @@ def permutation_importance(
         as_it_is, exchanged = link[: len(rows)], link[len(rows) :]
         exchanged = exchanged.reshape(-1, donors.size, *link.shape[1:])  # [column, donor × row]
         repeated = np.tile(target[rows], len(donors))
-        scores = np.array([metric.score(repeated, of_column) for of_column in exchanged])
-        return scale.fold, sign * (scores - metric.score(target[rows], as_it_is))
+        scores = np.array([metric.quick_score(repeated, of_column) for of_column in exchanged])
+        return scale.fold, sign * (scores - metric.quick_score(target[rows], as_it_is))
 
     def keep(result: tuple[int, Float]) -> None:
         found[result[0]] = result[1]

@@ -111,8 +111,7 @@ class Scored(Shown):
 
         result = self.result
         if result.classes:
-            counts = confusion_of(self._metric, result.target, result.oof, result.fold_of_row[0])
-            return figures.confusion_matrix(counts, result.classes)
+            return figures.confusion_matrix(confusion_of(self._metric, result), result.classes)
         true, predicted = self._natural(self.result.target), self._natural(self.result.oof)
         log = self._metric.needs_positive
         return figures.predicted_against_true(true, predicted, self.result.train_ids, self._target, log=log)
@@ -158,7 +157,7 @@ class Scored(Shown):
         from houseprice.review import residuals_of
 
         result = self.result
-        evidence = Evidence(result.train_ids, result.target, result.oof, result.fold_of_row)
+        evidence = Evidence(result.train_ids, result.target, result.oof, result.fold_of_row, result.in_time)
         return residuals_of(evidence, pipeline.tables(self._plan), self._metric, by=by, worst=worst)
 
     def _natural(self, link: "NDArray[np.float64]") -> "NDArray[np.float64]":

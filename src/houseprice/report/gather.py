@@ -274,7 +274,7 @@ def _of_numbers(evidence: Evidence, residuals: Residuals, metric: Metric, target
 
 
 def _of_classes(evidence: Evidence, metric: Metric, classes: Sequence[str]) -> dict[str, go.Figure]:
-    counts = confusion_of(metric, evidence.target, evidence.oof, evidence.fold_of_row[0])
+    counts = confusion_of(metric, evidence)
     what = classes[1] if len(classes) == 2 else "the most probable class"
     return {
         "predicted": figures.confusion_matrix(counts, classes),
