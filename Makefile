@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate explain reproduce bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate explain reproduce notebooks bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -63,6 +63,9 @@ explain: setup  ## say which stages would run, and why (ENTRY=)
 
 reproduce: setup  ## rebuild an entry and compare its bytes (ENTRY=)
 	$(HOUSEPRICE) reproduce $(ON) $(ENTRY)
+
+notebooks: $(SOURCED)  ## run the notebooks, and write them as pages to notebooks/html/
+	$(BIN)/python notebooks/run.py
 
 bench: $(SOURCED)  ## measure the engine's speed, as ratios
 	$(HOUSEPRICE) bench $(ON)

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"own_metric", "preparation", "recipes"},
     {"config"},
     {"competition"},
-    {"data.dates"},
+    {"data.dates", "course.data"},
     {
         "data.guesses",
         "data.expressions",
@@ -39,8 +39,8 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.batch"},
     {"learn.training"},
     {"learn.estimators"},
-    {"learn.crossval", "learn.curves"},
-    {"learn.importance", "learn.nested", "sketch"},
+    {"learn.crossval", "learn.curves", "course.fitting"},
+    {"learn.importance", "learn.nested", "sketch", "course.figures"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
         "compete.parts",

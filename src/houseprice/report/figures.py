@@ -75,8 +75,8 @@ def learning_curves(
     """
     known = np.concatenate([train, valid])
     known = known[np.isfinite(known) & (known > 0)]
-    ticks = _sensible_ticks(float(known.min()), float(known.max()), log=True) if len(known) else {}
-    figure = _figure(
+    ticks = sensible_ticks(float(known.min()), float(known.max()), log=True) if len(known) else {}
+    figure = empty_figure(
         xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(metric_name)}, "type": "log", **ticks}
     )
     for label, scores in (("train", train), ("validation", valid)):
@@ -88,8 +88,8 @@ def learning_curves(
         if label == "validation":
             low, high = np.nanmin(of_members, axis=0), np.nanmax(of_members, axis=0)
             figure.add_scatter(
-                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself",
-                fillcolor=_rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, name=title,
+                x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), fill="toself", mode="none",
+                fillcolor=rgba(color, 0.18), line={"width": 0}, hoverinfo="skip", showlegend=False, name=title,
                 legendgroup=title,
             )  # fmt: skip
         figure.add_scatter(
@@ -119,9 +119,9 @@ def predicted_against_true(
     low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
     kind = "log" if log else "linear"
     named = plain(target_name, NAME_LENGTH)
-    figure = _figure(
-        xaxis={"title": {"text": f"{named}, true"}, "type": kind, **_sensible_ticks(low, high, log)},
-        yaxis={"title": {"text": f"{named}, predicted out of fold"}, "type": kind, **_sensible_ticks(low, high, log)},
+    figure = empty_figure(
+        xaxis={"title": {"text": f"{named}, true"}, "type": kind, **sensible_ticks(low, high, log)},
+        yaxis={"title": {"text": f"{named}, predicted out of fold"}, "type": kind, **sensible_ticks(low, high, log)},
     )
     _add_rows(figure, true, predicted, ids, "true %{x:,.5~g}<br>predicted %{y:,.5~g}")
     figure.add_scatter(
@@ -162,8 +162,8 @@ def residuals_by_price(
     log
         Whether the price axis is logarithmic.
     """
-    ticks = _sensible_ticks(float(predicted.min()), float(predicted.max()), log)
-    figure = _figure(
+    ticks = sensible_ticks(float(predicted.min()), float(predicted.max()), log)
+    figure = empty_figure(
         xaxis={
             "title": {"text": f"{plain(target_name, NAME_LENGTH)}, predicted"},
             "type": "log" if log else "linear",
@@ -197,7 +197,7 @@ def residuals_by_column(
     counts
         Rows of each group.
     """
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"title": {"text": "mean residual ± 2 s.e. (link scale)"}, "zeroline": True, "zerolinecolor": QUIET},
         yaxis=_rows_axis([plain(value) for value in values], title=plain(column)),
         showlegend=False,
@@ -264,7 +264,7 @@ def score_intervals(
         Of each row beside the best (`VERDICT_COLORS`); None: all alike.
     """
     colors = [VERDICT_COLORS.get(verdict, QUIET) for verdict in verdicts] if verdicts else [ACCENT] * len(names)
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"title": {"text": plain(metric_name)}}, yaxis=_rows_axis(list(map(plain, names))), showlegend=False
     )
     for row, (score, color) in enumerate(zip(scores, colors, strict=True)):
@@ -282,7 +282,7 @@ def confusion_matrix(counts: Float, classes: Sequence[str]) -> go.Figure:
     """How many rows of each class are given each class, float64 [true, given]; coloured by the share of the class."""
     shares, places = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), list(range(len(classes)))
     labels = list(map(plain, classes))
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"title": {"text": "given out of fold"}, "tickvals": places, "ticktext": labels, "showgrid": False},
         yaxis=_rows_axis(labels, title="true"),
     )
@@ -300,7 +300,7 @@ def calibration(predicted: Float, share: Float, error: Float, what: str) -> go.F
 
     ``share`` of the rows of a band it came true, ± ``error``; ``what`` the probability is of.
     """
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"title": {"text": f"probability of {plain(what)}, out of fold"}, "range": [-0.03, 1.03]},
         yaxis={"title": {"text": "share of the rows"}, "range": [-0.03, 1.03]},
     )
@@ -334,7 +334,7 @@ def comparison_matrix(
     marks = {"better": "better", "worse": "worse", "not distinguishable": "·"}
     limit = float(np.nanmax(np.abs(differences))) if np.isfinite(differences).any() else 1.0
     labels, places = list(map(plain, names)), list(range(len(names)))
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"tickvals": places, "ticktext": labels, "side": "top", "showgrid": False, "tickangle": -45},
         yaxis={**_rows_axis(labels), "showgrid": False},
     )
@@ -352,7 +352,7 @@ def board_against_oof(
     entries: Sequence[str], oof: Float, board: Float, metric_name: str, recommended: Sequence[bool] = ()
 ) -> go.Figure:
     """What the competition said of entries beside their out-of-fold scores, both float64 [n_entries]."""
-    figure = _figure(
+    figure = empty_figure(
         xaxis={"title": {"text": f"out-of-fold {plain(metric_name)}"}},
         yaxis={"title": {"text": f"public {plain(metric_name)}"}},
         showlegend=False,
@@ -367,7 +367,7 @@ def board_against_oof(
     return figure
 
 
-def _figure(**layout: Any) -> go.Figure:
+def empty_figure(**layout: Any) -> go.Figure:
     """An empty figure in the house's manner, with no template of Plotly's beneath."""
     return go.Figure(layout=go.Layout(template=_template(), **layout))
 
@@ -378,7 +378,9 @@ def _template() -> go.layout.Template:
 
 
 def _bars(names: Sequence[str], values: Float, title: str, error: Float | None = None) -> go.Figure:
-    figure = _figure(xaxis={"title": {"text": title}}, yaxis=_rows_axis([plain(name) for name in names]), bargap=0.35)
+    figure = empty_figure(
+        xaxis={"title": {"text": title}}, yaxis=_rows_axis([plain(name) for name in names]), bargap=0.35
+    )
     figure.add_bar(
         x=values, y=list(range(len(names))), orientation="h", marker={"color": ACCENT},
         error_x=None if error is None else {"array": error, "color": QUIET, "thickness": 1.5, "width": 0},
@@ -404,7 +406,7 @@ def _add_rows(figure: go.Figure, x: Float, y: Float, ids: Sequence[str], hover: 
     )  # fmt: skip
 
 
-def _sensible_ticks(low: float, high: float, log: bool) -> dict[str, Any]:
+def sensible_ticks(low: float, high: float, log: bool) -> dict[str, Any]:
     """On a log axis few ticks that are round numbers, written in full with thousands apart, as prices are."""
     if not log:
         return {"tickformat": ",~g"}
@@ -429,6 +431,6 @@ def log_ticks(low: float, high: float, at_most: int = 6) -> tuple[list[float], l
     return ticks, [f"{tick:,.6g}" if tick < 1e5 else f"{tick:,.0f}" if tick < 1e12 else f"{tick:.0e}" for tick in ticks]
 
 
-def _rgba(color: str, opacity: float) -> str:
+def rgba(color: str, opacity: float) -> str:
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity})"

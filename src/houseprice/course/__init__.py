@@ -1,0 +1,1 @@
+"""The experiments of the course on the project's engine: data, fitting, figures."""

@@ -1,0 +1,159 @@
+"""Figures of the course's experiments, in the manner of those of runs (`houseprice.report.figures`)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from houseprice.course.fitting import Fit
+from houseprice.report.figures import (
+    ACCENT,
+    QUIET,
+    SERIES,
+    empty_figure,
+    learning_curves,
+    plain,
+    rgba,
+    sensible_ticks,
+)
+
+Float = NDArray[np.float64]
+
+
+def loss_curves(runs: Mapping[str, Sequence[Fit]], loss_name: str = "loss") -> go.Figure:
+    """Losses over the epochs on a log axis, training dotted: means, and of validation the band that holds all fits.
+
+    Parameters
+    ----------
+    runs
+        By label the fits that differ in their seeds or folds alone.
+    loss_name
+        For the axis.
+    """
+    figure = empty_figure(xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": plain(loss_name, None)}})
+    for color, (label, fits) in zip(cycle(SERIES), runs.items(), strict=False):
+        train, valid = (
+            _finite(np.stack([getattr(fit, name) for fit in fits])) for name in ("train_losses", "valid_losses")
+        )
+        epochs = np.arange(1, train.shape[1] + 1)
+        figure.add_traces(learning_curves(label, epochs, train, valid, loss_name, color).data)
+    _scale(figure, "y", [trace.y for trace in figure.data], log=True)
+    return figure
+
+
+def lines(
+    x: Float,
+    ys: Mapping[str, Float],
+    *,
+    x_name: str,
+    y_name: str,
+    points: Mapping[str, tuple[Float, Float]] | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> go.Figure:
+    """Lines y over x; of several draws of a line the mean, and the band that holds them all.
+
+    Parameters
+    ----------
+    x
+        float64 [n_points].
+    ys
+        By label float64 [n_points], or [n_draws, n_points].
+    x_name, y_name
+        For the axes.
+    points
+        By label x and y of what is drawn as points, beneath the lines.
+    log_x, log_y
+        Whether an axis is logarithmic; its values are then > 0.
+    """
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}}, yaxis={"title": {"text": plain(y_name, None)}}
+    )
+    for label, (some_x, some_y) in (points or {}).items():
+        marker = {"color": QUIET, "size": 5, "opacity": 0.7}
+        figure.add_scatter(x=some_x, y=some_y, mode="markers", name=plain(label), marker=marker)
+    for color, (label, y) in zip(cycle(SERIES), ys.items(), strict=False):
+        draws = _finite(np.atleast_2d(y))
+        if len(draws) > 1:
+            _add_band(figure, x, draws, color, label)
+        line = {"color": color, "width": 2}
+        figure.add_scatter(x=x, y=draws.mean(0), mode="lines", name=plain(label), legendgroup=plain(label), line=line)
+    for axis, is_log in (("x", log_x), ("y", log_y)):
+        _scale(figure, axis, [trace[axis] for trace in figure.data], is_log)
+    return figure
+
+
+def heat_map(
+    values: Float,
+    x: Sequence[object],
+    y: Sequence[object],
+    *,
+    x_name: str,
+    y_name: str,
+    value_name: str,
+    text_format: str = ".3~g",
+) -> go.Figure:
+    """Numbers on a grid, float64 [n_y, n_x], coloured by their size; the first row lies at the bottom.
+
+    Parameters
+    ----------
+    values
+        NaN where there is none.
+    x, y
+        What the columns and the rows stand for, evenly spaced whatever they are.
+    x_name, y_name, value_name
+        For the axes and the colours.
+    text_format
+        How a number is written in its cell, in d3's language; empty: not at all.
+    """
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}, "type": "category", "showgrid": False},
+        yaxis={"title": {"text": plain(y_name, None)}, "type": "category", "showgrid": False},
+    )
+    figure.add_heatmap(
+        z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
+        colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]],
+        texttemplate=f"%{{z:{text_format}}}" if text_format else None,
+        colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
+        hovertemplate=f"{plain(x_name)} %{{x}}<br>{plain(y_name)} %{{y}}<br>%{{z:.5~g}}<extra></extra>",
+    )  # fmt: skip
+    return figure
+
+
+def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go.Figure:
+    """How often numbers fall into bins that all labels share; infinite ones and NaN are left out."""
+    known = {label: each[np.isfinite(each)] for label, each in values.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins)
+    figure = empty_figure(
+        xaxis={"title": {"text": plain(x_name, None)}},
+        yaxis={"title": {"text": "count"}},
+        barmode="overlay",
+        bargap=0.03,
+    )
+    middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    for color, (label, each) in zip(cycle(SERIES), known.items(), strict=False):
+        counts = np.histogram(each, edges)[0]
+        figure.add_bar(x=middles, y=counts, width=width, name=plain(label), marker={"color": color}, opacity=0.65)
+    return figure
+
+
+def _add_band(figure: go.Figure, x: Float, draws: Float, color: str, label: str) -> None:
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]), y=np.concatenate([draws.max(0), draws.min(0)[::-1]]), fill="toself",
+        fillcolor=rgba(color, 0.18), mode="none", hoverinfo="skip", showlegend=False, legendgroup=plain(label),
+    )  # fmt: skip
+
+
+def _finite(values: Float) -> Float:
+    """What can't be drawn, because a network diverged, is left out."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _scale(figure: go.Figure, axis: str, values: Iterable[Float], log: bool) -> None:
+    """Make an axis logarithmic, or leave it linear, with ticks at round numbers."""
+    known = np.concatenate([np.asarray(each, np.float64) for each in values] or [np.ones(1)])
+    known = known[np.isfinite(known) & (known > 0)]
+    ticks = sensible_ticks(float(known.min()), float(known.max()), log=True) if log and len(known) else {}
+    figure.update_layout({f"{axis}axis": {"type": "log" if log else "linear", **ticks}})
