@@ -40,7 +40,8 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.training"},
     {"learn.estimators"},
     {"learn.crossval", "learn.curves", "course.fitting"},
-    {"learn.importance", "learn.nested", "sketch", "course.figures"},
+    {"learn.importance", "learn.nested", "sketch", "course.grid"},
+    {"course.figures"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
         "compete.parts",
@@ -53,7 +54,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"manifest", "matrices", "recording"},
     {"pipeline"},
     {"handing_in", "inspection", "review"},
-    {"ablation", "audit", "scaffold"},
+    {"ablation", "audit", "grid", "scaffold"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
     {"report.panels", "report.groups"},
@@ -66,7 +67,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board", "cli_new"},
+    {"cli_ablate", "cli_audit", "cli_board", "cli_grid", "cli_new"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from houseprice.course.fitting import Fit
+from houseprice.course.grid import Grid
 from houseprice.report.figures import (
     ACCENT,
     QUIET,
@@ -119,6 +120,37 @@ def heat_map(
         colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
         hovertemplate=f"{plain(x_name)} %{{x}}<br>{plain(y_name)} %{{y}}<br>%{{z:.5~g}}<extra></extra>",
     )  # fmt: skip
+    return figure
+
+
+def dropout_maps(grid: Grid, value_name: str = "loss") -> go.Figure:
+    """The validation values of a grid, a heat map for each weight decay, each with colours of its own.
+
+    Parameters
+    ----------
+    grid
+        See `houseprice.course.grid.dropout_grid`.
+    value_name
+        For the titles: what is lowest.
+    """
+    figure = empty_figure(width=430 * len(grid.decays) + 60, height=480, margin={"t": 40})
+    for number, (decay, values) in enumerate(zip(grid.decays, grid.valid, strict=True), start=1):
+        place = grid.lowest(number - 1)
+        told = "no value" if place is None else f"lowest {value_name} {values[place]:.4g}"
+        one = heat_map(
+            values, grid.rates, grid.rates, x_name="dropout 2", y_name="dropout 1", value_name=value_name,
+            text_format=".3~f",
+        )  # fmt: skip
+        suffix = "" if number == 1 else str(number)
+        figure.add_trace(one.data[0].update(xaxis=f"x{suffix}", yaxis=f"y{suffix}", showscale=False))
+        share = [(number - 1 + 0.08) / len(grid.decays), (number - 0.04) / len(grid.decays)]
+        one.layout.xaxis.update(domain=share, anchor=f"y{suffix}")
+        one.layout.yaxis.update(anchor=f"x{suffix}")
+        figure.update_layout({f"xaxis{suffix}": one.layout.xaxis, f"yaxis{suffix}": one.layout.yaxis})
+        figure.add_annotation(
+            text=plain(f"weight decay {decay:g}: {told}", None), x=np.mean(share), y=1, yanchor="bottom", xref="paper",
+            yref="paper", showarrow=False,
+        )  # fmt: skip
     return figure
 
 
