@@ -69,7 +69,7 @@ def _print(found: "Grid", title: str) -> None:
     print_table(title, heads, [_row(found, number) for number in range(len(found.decays))])
     print_notes(
         [
-            f"The lowest of {found.valid.size} is so by chance, too, hence too good. Write its rates into an experiment "
+            f"The lowest of {found.valid.size} is so by chance, too, and too good. Write its rates into an experiment "
             "of its own, train that on all folds, and compare it with the other: houseprice compare."
         ]
     )
