@@ -89,7 +89,9 @@ def test_the_maps_show_every_number() -> None:
     for trace, one in zip(figure.data, values, strict=True):
         np.testing.assert_array_equal(trace.z, one)
     assert [(trace.xaxis, trace.yaxis) for trace in figure.data] == [("x", "y"), ("x2", "y2")]
-    assert "weight decay 3: lowest rmse 4" in figure.layout.annotations[1].text
+    title = figure.layout.annotations[1].text
+    assert "weight decay 3" in title
+    assert "lowest rmse 4" in title
 
 
 # of a competition -------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def dropout_maps(grid: Grid, value_name: str = "loss") -> go.Figure:
     value_name
         For the titles: what is lowest.
     """
-    figure = empty_figure(width=430 * len(grid.decays) + 60, height=480, margin={"t": 40})
+    figure = empty_figure(height=480, margin={"t": 50})
     for number, (decay, values) in enumerate(zip(grid.decays, grid.valid, strict=True), start=1):
         place = grid.lowest(number - 1)
         told = "no value" if place is None else f"lowest {value_name} {values[place]:.4g}"
@@ -148,8 +148,8 @@ def dropout_maps(grid: Grid, value_name: str = "loss") -> go.Figure:
         one.layout.yaxis.update(anchor=f"x{suffix}")
         figure.update_layout({f"xaxis{suffix}": one.layout.xaxis, f"yaxis{suffix}": one.layout.yaxis})
         figure.add_annotation(
-            text=plain(f"weight decay {decay:g}: {told}", None), x=np.mean(share), y=1, yanchor="bottom", xref="paper",
-            yref="paper", showarrow=False,
+            text=f"{plain(f'weight decay {decay:g}')}<br>{plain(told)}", x=np.mean(share), y=1, yanchor="bottom",
+            xref="paper", yref="paper", showarrow=False,
         )  # fmt: skip
     return figure
 
