@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate grid predict explain reproduce notebooks bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate grid shift predict explain reproduce notebooks bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -61,6 +61,9 @@ ablate: $(SOURCED)  ## leave out the entry's parts one at a time: which earn the
 grid: $(SOURCED)  ## all pairs of dropout rates, with and without weight decay, drawn (EXPERIMENT=)
 	$(HOUSEPRICE) grid $(ON) $(EXPERIMENT)
 
+shift: $(SOURCED)  ## tell test rows from training rows, and say whether weights help (EXPERIMENT=, SEEDS=)
+	$(HOUSEPRICE) shift $(ON) $(EXPERIMENT) $(WITH_SEEDS)
+
 predict: $(SOURCED)  ## predict rows that came later by an entry (INPUT=, ENTRY=, SEEDS=)
 	$(HOUSEPRICE) predict $(ON) $(ENTRY) $(if $(INPUT),--input '$(INPUT)') $(WITH_SEEDS)
 
@@ -86,7 +89,7 @@ check: setup  ## format, lint and types
 	$(BIN)/mypy
 
 test: setup  ## run the tests (within 5 minutes)
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -m 'not long' -n 2 --dist worksteal
 
 test-long: setup  ## run the tests that take longer
 	$(BIN)/pytest -m long

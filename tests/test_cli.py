@@ -359,6 +359,7 @@ def test_help_lists_the_commands() -> None:
         "explain",
         "ablate",
         "audit",
+        "shift",
         "reproduce",
     ):
         assert name in done.stdout

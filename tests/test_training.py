@@ -43,6 +43,14 @@ def fold(number: int = 0, rows: int = 70, columns: int = 7, classes: int = 0, va
     return FoldData(number, X, y.astype(np.float32), np.arange(valid, rows), np.arange(valid), test)
 
 
+def weighted(data: FoldData, seed: int = 0) -> FoldData:
+    """The same data with weights; those of validation rows are none, and never looked at."""
+    weights = np.random.default_rng(seed).exponential(size=len(data.X)).astype(np.float32)
+    weights /= weights[data.fit_rows].mean()
+    weights[data.valid_rows] = np.nan
+    return dataclasses.replace(data, weights=weights)
+
+
 def assert_close(one: FittedMember, other: FittedMember, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(one.predictions, other.predictions, rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(one.test_predictions, other.test_predictions, rtol=tolerance, atol=tolerance)
@@ -144,7 +152,10 @@ def plain_loop(recipe: MLP, data: FoldData, seed: int) -> nn.Module:
                 noise = streams.input_noise.standard_normal((recipe.batch_size, inputs.shape[1]), np.float32)
                 inputs = inputs + np.float32(recipe.input_noise) * noise[: len(inputs)]
             prediction = net(torch.from_numpy(inputs * member.seen))
-            objective = loss.rows(prediction, target.expand_as(prediction)).mean()
+            losses = loss.rows(prediction, target.expand_as(prediction))
+            if data.weights is not None:
+                losses = losses * torch.from_numpy(data.weights[order[rows]])
+            objective = losses.mean()
             objective = objective + recipe.l1 * sum(p.abs().sum() for p in matrices(net))
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]
@@ -221,10 +232,34 @@ def test_a_member_equals_a_plain_loop_over_20_epochs(settings: dict[str, Any]) -
     names = ["embedding.weight"] * (recipe.embedding == "plr") + names
     for name, weight in zip(names, matrices(net), strict=True):
         np.testing.assert_allclose(ours.weights[name], weight.detach().numpy(), rtol=1e-5, atol=1e-5)
-    prediction = net(torch.from_numpy(data.X)).detach().numpy()
+    np.testing.assert_allclose(ours.predictions, predictions_of(recipe, net, data.X), rtol=1e-5, atol=1e-5)
+
+
+def predictions_of(recipe: MLP, net: nn.Module, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a plain network predicts, as the engine hands it out."""
+    prediction: NDArray[np.float32] = net(torch.from_numpy(X)).detach().numpy()
     prediction = prediction.mean(0) if recipe.tabm else prediction
-    prediction = prediction[:, 0] if recipe.outputs == 1 else prediction
+    return prediction[:, 0] if recipe.outputs == 1 else prediction
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tabm": 3, "loss": "cross_entropy", "classes": 3, "skip": True},
+        {"optimizer": "sgd", "learning_rate": 0.05, "clip_norm": 0.1, "label_noise": 0.2, "l1": 0.01},
+        {"embedding": "plr", "column_share": 0.6, "input_noise": 0.1, "ema": 0.9},
+    ],
+    ids=str,
+)
+def test_a_member_with_weights_equals_a_plain_loop(settings: dict[str, Any]) -> None:
+    recipe = mlp(**settings)
+    data = weighted(fold(classes=recipe.classes if "cross_entropy" in recipe.loss else 0))
+    ours, net = train_members(recipe, [data], [3])[0], plain_loop(recipe, data, 3)
+    prediction = predictions_of(recipe, net, data.X)
     np.testing.assert_allclose(ours.predictions, prediction, rtol=1e-5, atol=1e-5)
+    without = plain_loop(recipe, dataclasses.replace(data, weights=None), 3)
+    assert np.abs(prediction - predictions_of(recipe, without, data.X)).max() > 1e-3
 
 
 @pytest.mark.long
@@ -487,6 +522,103 @@ def test_losses_are_those_of_the_predictions() -> None:
         assert losses[-1] == pytest.approx(np.square(fitted.predictions - data.y)[rows].mean(), rel=1e-5)
 
 
+# weights of rows, and weights to start from -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [{}, {"tabm": 3}], ids=str)
+def test_weights_of_some_members_are_nothing_to_others(shape: dict[str, Any]) -> None:
+    data = [fold(0), weighted(fold(1, 71), 1), weighted(fold(2, 75), 2)]
+    members = [Member(mlp(**shape), one, seed) for one in data for seed in (0, 5)]
+    for member, together in zip(members, fit(members), strict=True):
+        assert_close(fit([member])[0], together)
+
+
+@pytest.mark.parametrize("settings", [{}, {"tabm": 3}, {"patience": 3, "learning_rate": 0.02}], ids=str)
+def test_weights_of_1_are_none_to_the_bit(settings: dict[str, Any]) -> None:
+    ones = dataclasses.replace(fold(), weights=np.ones(70, np.float32))
+    with_ones, without = (train_members(mlp(**settings), [one], [0, 1]) for one in (ones, fold()))
+    for one, other in zip(with_ones, without, strict=True):
+        assert_same_bits(one, other)
+
+
+def test_curves_are_of_unweighted_losses() -> None:
+    data = weighted(fold())
+    (fitted,) = train_members(mlp(), [data], [0])
+    squares = np.square(fitted.predictions - data.y)
+    assert fitted.train_losses[-1] == pytest.approx(squares[data.fit_rows].mean(), rel=1e-5)
+    assert fitted.valid_losses[-1] == pytest.approx(squares[data.valid_rows].mean(), rel=1e-5)
+
+
+def test_early_stopping_counts_the_rows_of_its_inner_split_by_their_weights() -> None:
+    recipe, data = mlp(epochs=60, patience=3, learning_rate=0.02), weighted(fold())
+    member = Member(recipe, data, 0)
+    assert data.weights is not None
+    heavy = data.weights.copy()
+    inner = member.split[1]
+    heavy[inner[0]] = heavy[inner].sum()
+    heavy[inner[1:]] = 0  # one row alone stops the training
+    one_row = Member(recipe, dataclasses.replace(data, weights=heavy), 0)
+    first, second = (fit([each])[0] for each in (member, one_row))
+    assert first.best_epoch != second.best_epoch
+
+
+@pytest.mark.parametrize(
+    ("weights", "complaint"),
+    [
+        (np.full(70, 2), r"mean 1 over the fit rows; these are from 2 to 2 with mean 2\. Divide"),
+        (np.r_[np.full(69, 70 / 69), np.nan], "these are from nan"),
+        (np.r_[np.full(68, 61 / 58), -1, 0], "these are from -1"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights: Floats, complaint: str) -> None:
+    data = dataclasses.replace(fold(), weights=weights.astype(np.float32))
+    with pytest.raises(TrainingError, match=f"fold 0: weights of rows must be ≥ 0 .*{complaint}"):
+        train_members(mlp(), [data], [0])
+    with pytest.raises(TrainingError, match="fold 0: mixup: a mixture of two rows has no weight; use mixup = 0"):
+        train_members(mlp(mixup=0.2), [weighted(fold())], [0])
+
+
+def test_a_training_goes_on_from_given_weights() -> None:
+    """Twice 10 steps over all rows are 20, where steps have no memory and rows no order."""
+    once = mlp(optimizer="sgd", learning_rate=0.05, dropout=0.0, batch_size=60)
+    half = once.model_copy(update={"epochs": 10})
+    whole = train_members(once, [fold()], [0, 1])
+    first = {(one.fold, one.seed): one.weights for one in train_members(half, [fold()], [0, 1])}
+    before = {key: {name: value.copy() for name, value in weights.items()} for key, weights in first.items()}
+    for one, other in zip(train_members(half, [fold()], [0, 1], start=first), whole, strict=True):
+        assert_close(one, other)
+    for key, weights in first.items():
+        for name, value in weights.items():
+            np.testing.assert_array_equal(value, before[key][name])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tabm": 2}, {"embedding": "plr"}, {"skip": True, "activation": "prelu"}], ids=str
+)
+def test_stored_weights_are_where_the_next_training_starts(tmp_path: Path, settings: dict[str, Any]) -> None:
+    data = fold()
+    (fitted,) = train_members(mlp(epochs=2, **settings), [data], [4])
+    checkpoint.save_weights(tmp_path / "weights.safetensors", mlp(epochs=2, **settings), {(0, 4): fitted.weights})
+    recipe, start = checkpoint.load_weights(tmp_path / "weights.safetensors")
+    still = recipe.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
+    new = dataclasses.replace(data, X=data.X.copy())
+    new.X[:, 3] = 0  # a column that can't be told from an indicator any more
+    (again,) = train_members(still, [new], [4], start=start)
+    for name, value in fitted.weights.items():
+        np.testing.assert_allclose(again.weights[name], value, rtol=1e-6, atol=1e-6)
+
+
+def test_weights_of_another_network_are_no_start() -> None:
+    (fitted,) = train_members(mlp(epochs=1), [fold()], [0])
+    start = {(0, 0): fitted.weights}
+    with pytest.raises(TrainingError, match=r"or of other columns than these 9: layers\.0\.weight differ"):
+        train_members(mlp(), [fold(0, 70, 9)], [0], start=start)
+    with pytest.raises(TrainingError, match=r"fold 0 seed 0: .* another network.*: layers\.0\.bias, .* differ"):
+        train_members(mlp(hidden=(6,)), [fold()], [0], start=start)
+    with pytest.raises(TrainingError, match=r"no weights to start from for \(fold, seed\) \(0, 1\); there are those"):
+        train_members(mlp(), [fold()], [0, 1], start=start)
+
+
 # trouble ---------------------------------------------------------------------------------------------------
 
 
@@ -603,7 +735,7 @@ def test_a_checkpoint_serves_its_own_training_alone(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_members(mlp(), [fold()], [0, 1], on_epoch=Interruption(20), checkpoints=tmp_path, checkpoint_every=1)
     changed = dataclasses.replace(fold(), y=fold().y + 1)
-    for recipe, data in ((mlp(learning_rate=0.01), fold()), (mlp(), changed)):
+    for recipe, data in ((mlp(learning_rate=0.01), fold()), (mlp(), changed), (mlp(), weighted(fold()))):
         expected = train_members(recipe, [data], [0, 1])
         fitted = train_members(recipe, [data], [0, 1], checkpoints=tmp_path)
         for one, other in zip(fitted, expected, strict=True):

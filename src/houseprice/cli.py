@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from houseprice import cli_ablate, cli_audit, cli_board, cli_grid, cli_new, cli_predict
+from houseprice import cli_ablate, cli_audit, cli_board, cli_grid, cli_new, cli_predict, cli_shift
 from houseprice.cli_options import (
     NAME,
     ROOT,
@@ -23,6 +23,7 @@ from houseprice.cli_options import (
     Root,
     Seeds,
     Set,
+    Weights,
     make_plan,
     open_workspace,
 )
@@ -55,6 +56,7 @@ app.add_typer(cli_board.app)
 app.add_typer(cli_ablate.app)
 app.add_typer(cli_audit.app)
 app.add_typer(cli_grid.app)
+app.add_typer(cli_shift.app)
 app.add_typer(cli_new.app)
 app.add_typer(cli_predict.app)
 
@@ -116,6 +118,7 @@ def train(
     seeds: Seeds = None,
     device: Device = "auto",
     memory: Memory = None,
+    weights: Weights = None,
     overrides: Set = None,
     competition: Name = NAME,
     root: Root = ROOT,
@@ -123,7 +126,11 @@ def train(
 ) -> None:
     """Cross-validate experiments. Interrupted, it goes on where it was."""
     overrides = [*(overrides or ()), *([f"memory_mb={memory}"] if memory else ())]
-    _evaluate(make_plan(root, competition, overrides, device, seeds), experiments, as_json)
+    plan = make_plan(root, competition, overrides, device, seeds)
+    if weights:
+        overrides += [f"experiments.{name}.weights={weights}" for name in _chosen(plan, experiments)]
+        plan = make_plan(root, competition, overrides, device, seeds)
+    _evaluate(plan, experiments, as_json)
 
 
 @app.command()

@@ -31,6 +31,21 @@ Memory = Annotated[
     int | None,
     typer.Option("--memory", metavar="MB", min=1, help="Bound on the networks trained at one time: memory_mb."),
 ]
+
+
+def _known_weights(weights: str | None) -> str | None:
+    if weights not in (None, "none", "shift"):
+        raise typer.BadParameter(f"{weights!r} is not one of none, shift")
+    return weights
+
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="none|shift", callback=_known_weights,
+        help="How much rows count: shift, as the test rows have more or fewer of their like.",
+    ),
+]  # fmt: skip
 Experiments = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT]…", help="All of the file by default.")]
 Entry = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An ensemble or experiment.")]
 

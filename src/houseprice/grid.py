@@ -125,11 +125,12 @@ def _grid_of_fold(
 ) -> "Grid":
     from houseprice.course.grid import dropout_grid
     from houseprice.learn.estimators import of_classes
+    from houseprice.learn.weighting import with_weights
 
     workspace, competition = plan.workspace, plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
     matrix = matrices.of_fold(scale.fold)
-    data = scale.fold_data(matrix.X, matrix.X_test)
+    data = with_weights(experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
     fitted = of_classes(recipe, scale.n_classes).model_dump(exclude={*Experiment.model_fields, "kind"})
 
     def error(one: "Fit", rows: "Rows") -> float:
@@ -146,6 +147,7 @@ def _grid_of_fold(
             [((data.X[data.fit_rows], data.y[data.fit_rows]), (data.X[data.valid_rows], data.y[data.valid_rows]))],
             {**fitted, "curve_every": fitted["epochs"]},
             seeds=range(recipe.seeds),
+            weights=None if data.weights is None else [data.weights[data.fit_rows]],
             device=workspace.device,
             score=lambda one: (error(one, data.fit_rows), error(one, data.valid_rows)),
             threads=competition.threads,

@@ -6,7 +6,7 @@ packages, and the second level of a stack, are fitted again from the project's o
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,8 +169,8 @@ def _predict_runs(plan: Plan, runs: Sequence[str], rows: _NewRows, layout: "Layo
 def _transform(plan: Plan, experiment: str, fitted: "FittedFeatures", rows: _NewRows) -> "Matrices":
     workspace, competition = plan.workspace, plan.workspace.competition
     recipe = competition.features[competition.experiments[experiment].features]
-    empty = partial(scratch_matrix, workspace.store.folder)
-    matrices, notices = fitted.transform(rows.frame, recipe, competition.ingest, rows.name, empty)
+    gather = partial(scratch_matrix, workspace.store.folder)
+    matrices, notices = fitted.transform(rows.frame, recipe, competition.ingest, rows.name, gather)
     for notice in notices:
         workspace.listener.say(notice)
     return matrices
@@ -203,6 +203,7 @@ def _by_fitting_again(
 
     from houseprice.learn.crossval import fitted_scales
     from houseprice.learn.prediction import fit_again, mean_of_members
+    from houseprice.learn.weighting import with_weights
 
     competition = plan.workspace.competition
     metric = competition.scoring
@@ -212,9 +213,11 @@ def _by_fitting_again(
     recipe = competition.experiments[run]
     scales = fitted_scales(run, recipe, frames, target, split.left_out, split.validated)
     with _fitting(plan, run, preprocessors_path(plan, run)) as on_progress:
-        folds = [
-            scale.fold_data(features.of_fold(scale.fold).X, matrices[fitted.place_of(scale.fold)]) for scale in scales
-        ]
+        folds = []
+        for scale in scales:
+            matrix = features.of_fold(scale.fold)
+            data = with_weights(run, recipe, scale.fold_data(matrix.X, matrix.X_test))
+            folds.append(replace(data, X_test=matrices[fitted.place_of(scale.fold)]))
         members = fit_again(recipe, folds, competition.threads, on_progress)
     said = {
         scale.fold: [member.test_predictions for member in members if member.fold == scale.fold] for scale in scales

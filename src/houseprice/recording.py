@@ -62,7 +62,9 @@ def record(
         seconds=summary["seconds"],
         peak_memory_mb=summary["peak_memory_mb"],
         source=plan.source,
-        sees_test=any(competition.features[recipe.features].scope == "all" for recipe in recipes),
+        sees_test=any(
+            competition.features[recipe.features].scope == "all" or recipe.weights == "shift" for recipe in recipes
+        ),
         overrides=workspace.overrides,
         git_commit=commit,
         git_dirty=dirty,

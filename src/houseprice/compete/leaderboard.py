@@ -37,7 +37,8 @@ class Row:
     source
         Where the raw files come from: ``local``, ``mirror``, ``kaggle`` or ``sample``.
     sees_test
-        Whether a preprocessor was fitted on validation and test rows (``scope = "all"``).
+        Whether a preprocessor was fitted on validation and test rows (``scope = "all"``), or weights of rows on test
+        rows (``weights = "shift"``).
     overrides
         The ``--set`` overrides in force.
     git_commit, git_dirty

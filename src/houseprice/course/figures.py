@@ -74,8 +74,8 @@ def lines(
     figure = empty_figure(
         xaxis={"title": {"text": plain(x_name, None)}}, yaxis={"title": {"text": plain(y_name, None)}}
     )
-    for label, (some_x, some_y) in (points or {}).items():
-        marker = {"color": QUIET, "size": 5, "opacity": 0.7}
+    for symbol, (label, (some_x, some_y)) in zip(cycle(("circle", "cross-thin")), (points or {}).items(), strict=False):
+        marker = {"color": QUIET, "size": 5, "opacity": 0.7, "symbol": symbol, "line": {"color": QUIET, "width": 1}}
         figure.add_scatter(x=some_x, y=some_y, mode="markers", name=plain(label), marker=marker)
     for color, (label, y) in zip(cycle(SERIES), ys.items(), strict=False):
         draws = _finite(np.atleast_2d(y))

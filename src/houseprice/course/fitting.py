@@ -6,7 +6,7 @@ draws and seeds go to the engine in one call, which trains what it can as one te
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,8 @@ def fit(
     *,
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
+    weights: NDArray[Any] | None = None,
+    start: Fit | None = None,
     record_health: bool = False,
     must_converge: bool = False,
 ) -> list[Fit]:
@@ -117,6 +119,11 @@ def fit(
         A network each.
     device
         As of `houseprice.learn.training.fit`.
+    weights
+        How much each training row counts, [n_rows], not negative; they are divided by their mean. Losses that are shown
+        count all rows the same.
+    start
+        A fit whose weights training goes on from, instead of drawing them.
     record_health
         Whether results have their ``health``.
     must_converge
@@ -140,6 +147,8 @@ def fit(
         settings,
         seeds=seeds,
         device=device,
+        weights=None if weights is None else [weights],
+        start=start,
         record_health=record_health,
         must_converge=must_converge,
     )
@@ -151,21 +160,26 @@ def fit_each(
     *,
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
+    weights: Sequence[NDArray[Any]] | None = None,
+    start: Fit | None = None,
     record_health: bool = False,
     must_converge: bool = False,
     **engine: Any,
 ) -> list[Fit]:
     """Fit networks to each of several pairs of training and validation rows: other draws, or folds of the same rows.
 
-    Parameters and errors are those of `fit`, but for ``draws``, the pairs, and ``engine``, further options of
-    `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …); results have an entry for each
-    setting, draw and seed, in this order.
+    Parameters and errors are those of `fit`, but for ``draws``, the pairs, ``weights``, one array a draw, and ``engine``,
+    further options of `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …); results have an
+    entry for each setting, draw and seed, in this order.
     """
     folds = [_fold_data(number, train, valid) for number, (train, valid) in enumerate(draws)]
+    if weights is not None:
+        folds = [_weighted(fold, of_fold) for fold, of_fold in zip(folds, weights, strict=True)]
+    first = None if start is None else start.weights
     given = [settings] if isinstance(settings, Mapping) else settings
     n_classes = max(2, *(int(fold.y.max()) + 1 for fold in folds))
     recipes = [_recipe(one, n_classes) for one in given]
-    members = [Member(recipe, fold, seed) for recipe in recipes for fold in folds for seed in seeds]
+    members = [Member(recipe, fold, seed, first) for recipe in recipes for fold in folds for seed in seeds]
     fitted = fit_members(members, device=device, record_health=record_health, **engine)
     named = [(dict(one), recipe) for one, recipe in zip(given, recipes, strict=True) for _ in folds for _ in seeds]
     fits = [_as_fit(*names, member) for names, member in zip(named, fitted, strict=True)]
@@ -188,6 +202,19 @@ def _fold_data(number: int, train: Rows, valid: Rows) -> FoldData:
         valid_rows=rows[len(y_train) :],
         X_test=X_valid[:0],
     )
+
+
+def _weighted(fold: FoldData, weights: NDArray[Any]) -> FoldData:
+    """The same data, its training rows counted by weights."""
+    given = np.asarray(weights, np.float64)
+    if given.shape != fold.fit_rows.shape or not (given.sum() > 0):
+        raise DataError(
+            f"weights: shape {given.shape} and sum {given.sum():g}; give one for each of the {len(fold.fit_rows)} "
+            "training rows, not negative and not all 0"
+        )
+    of_all = np.zeros(len(fold.y), np.float32)
+    of_all[fold.fit_rows] = given / given.mean()
+    return replace(fold, weights=of_all)
 
 
 def _checked(rows: Rows, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,6 +1,5 @@
 """What in the files may give the target away, or make validation rows less new than the test rows are."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
-from threadpoolctl import threadpool_limits
 
+from houseprice.data.shift import coded, tell_apart
 from houseprice.data.tables import Tables
 from houseprice.errors import listing
 
@@ -102,7 +101,7 @@ def order_of_rows(tables: Tables) -> Finding:
 def giveaways(tables: Tables, seed: int = 0) -> Finding:
     """How much of the target's ranks each column alone explains: the R² of a small tree, on rows it did not see."""
     ranks = tables.target.rank(pct=True).to_numpy(np.float64)
-    powers = {column: _explained(codes, ranks, seed) for column, codes in _coded(tables.train)}
+    powers = {column: _explained(codes, ranks, seed) for column, codes in coded(tables.train)}
     first = sorted(powers, key=lambda column: -powers[column])[:3]
     best = powers[first[0]]
     said = "The target explained by one column: " + ", ".join(f"{name} {powers[name]:.0%}" for name in first) + "."
@@ -126,17 +125,6 @@ def _explained(codes: Float, ranks: Float, seed: int) -> float:
     predicted = cross_val_predict(tree, codes[:, None], ranks, cv=folds)
     spread = float(np.square(ranks - ranks.mean()).sum())
     return max(0.0, 1 - float(np.square(ranks - predicted).sum()) / spread) if spread else 0.0
-
-
-def _coded(frame: pd.DataFrame) -> Iterator[tuple[str, Float]]:
-    """Each column as numbers without gaps: text as codes in the labels' order, a gap as one below all."""
-    for name in frame:
-        values = frame[name]
-        if is_numeric_dtype(values):
-            lowest = values.min() if values.notna().any() else 0.0
-            yield name, values.fillna(lowest - 1).to_numpy(np.float64)
-        else:
-            yield name, np.asarray(pd.factorize(values, sort=True)[0], np.float64)
 
 
 def twins_across_folds(tables: Tables, fold_of_row: NDArray[np.int64]) -> Finding:
@@ -176,41 +164,22 @@ def _keys(frame: pd.DataFrame) -> NDArray[np.uint64]:
 
 
 def adversarial_validation(tables: Tables, seed: int = 0) -> Finding:
-    """How well a model tells test rows from training rows: the AUC of boosted trees, on rows they did not see.
+    """How well a model tells test rows from training rows (`houseprice.data.shift.tell_apart`).
 
     Where it can, the rows are from different places or times, and cross-validation speaks of the training rows' alone.
-    (A classifier two-sample test: Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017.)
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.tree import DecisionTreeClassifier
-
-    both = pd.concat([tables.train, tables.test])
-    is_test = np.repeat([0, 1], [len(tables.train), len(tables.test)])
-    smaller = min(len(tables.train), len(tables.test))
-    if smaller < 2 * _FOLDS:
+    found = tell_apart(tables, seed)
+    if found is None:
+        smaller = min(len(tables.train), len(tables.test))
         return Finding("adversarial validation", "fine", f"Only {smaller} rows on one side: too few to tell.")
-    columns = dict(_coded(both))
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-
-    def auc(model: object, codes: Sequence[Float]) -> float:
-        matrix = np.column_stack(codes)
-        with threadpool_limits(1):  # trees this small only wait for one another's threads
-            told = cross_val_predict(model, matrix, is_test, cv=folds, method="predict_proba")[:, 1]
-        return float(roc_auc_score(is_test, told))
-
-    whole = auc(HistGradientBoostingClassifier(max_iter=100, random_state=seed), list(columns.values()))
-    said = f"Train and test are told apart with AUC {whole:.3f} (0.5: not at all)"
-    if whole < APART:
-        return Finding("adversarial validation", "fine", f"{said}.", whole)
-    tree = DecisionTreeClassifier(max_leaf_nodes=64, min_samples_leaf=5)
-    alone = {name: auc(tree, [codes]) for name, codes in columns.items()}
-    first = sorted(alone, key=lambda name: -alone[name])[:5]
-    by = ", ".join(f"{name} {alone[name]:.2f}" for name in first)
+    said = f"Train and test are told apart with AUC {found.auc:.3f} (0.5: not at all)"
+    if found.auc < APART:
+        return Finding("adversarial validation", "fine", f"{said}.", found.auc)
+    by = ", ".join(f"{name} {auc:.2f}" for name, auc in found.columns)
     return Finding(
         "adversarial validation",
         "look",
-        f"{said}, alone by {by}. Leave out what differs, or validate on rows like those of the test file.",
-        whole,
+        f"{said}, alone by {by}. Leave out what differs, validate on rows like those of the test file, or see what "
+        "`houseprice shift` says of weights.",
+        found.auc,
     )

@@ -1,4 +1,4 @@
-"""The loop of one batch of members: their steps, epochs, optimisers and schedules."""
+"""The loop of one batch of members: their steps, epochs and schedules."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from houseprice.learn.functions import loss_of
 from houseprice.learn.layers import Parameters
 from houseprice.learn.members import FittedMember, Health, Member, Score, Streams, dropped_of_65536
 from houseprice.learn.network import Network, norm_by_member
+from houseprice.learn.optimizer import Optimizer
 from houseprice.learn.plain import as_mlp
 from houseprice.recipes import MLP, Linear
 
@@ -47,51 +48,6 @@ def learning_rate_factor(recipe: Linear, step: int, steps: int) -> float:
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (recipe.epochs * steps - warmup)))
     return 1.0
-
-
-class Optimizer:
-    """SGD with momentum, Adam or AdamW over the members of a network, with each one's own settings.
-
-    torch's fused kernels pass over the memory once. They know one learning rate and one weight decay, so
-    neighbours with equal settings share a call.
-    """
-
-    def __init__(self, recipes: Sequence[Linear], network: Network) -> None:
-        self._recipe = recipes[0]  # for what they share
-        self.momentum, self.square = network.like_parameters(), network.like_parameters()
-        self.steps = network.empty()
-        self._calls: list[tuple[float, float, list[list[Tensor]]]] = []
-        names = set(network.parameters)
-        decayed = {name for name in names if self._recipe.decay_biases or name.endswith("weight")}
-        for (rate, decay), group in groupby(enumerate(recipes), lambda one: _settings(one[1])):
-            run = [m for m, _ in group]
-            for some, its_decay in ((decayed, decay), (names - decayed, 0.0)) if decay else ((names, 0.0),):
-                kinds = (network.parameters, network.gradients, self.momentum, self.square)
-                tensors = [[kind[name][run[0] : run[-1] + 1] for name in sorted(some)] for kind in kinds]
-                if some:
-                    self._calls.append((rate, its_decay, tensors))
-
-    def step(self, factor: float) -> None:
-        """Update all parameters from their gradients, the learning rates multiplied by ``factor``."""
-        self.steps += 1
-        for rate, decay, (parameters, gradients, momentum, square) in self._calls:
-            if self._recipe.optimizer == "sgd":
-                torch._fused_sgd_(
-                    parameters, gradients, momentum if self._recipe.momentum else [],
-                    lr=rate * factor, weight_decay=decay, momentum=self._recipe.momentum, dampening=0.0,
-                    nesterov=False, maximize=False, is_first_step=False,
-                )  # fmt: skip
-            else:
-                update = torch._fused_adam_ if self._recipe.optimizer == "adam" else torch._fused_adamw_
-                update(
-                    parameters, gradients, momentum, square, [], [self.steps] * len(parameters),
-                    lr=rate * factor, weight_decay=decay, beta1=0.9, beta2=0.999, eps=1e-8,
-                    amsgrad=False, maximize=False,
-                )  # fmt: skip
-
-
-def _settings(recipe: Linear) -> tuple[float, float]:
-    return recipe.learning_rate, recipe.weight_decay
 
 
 class _Dropout:
@@ -167,6 +123,7 @@ class Batch:
             "best_loss": np.full(len(members), np.inf), "best_epoch": np.full(len(members), -1),
             "diverged": np.full(len(members), -1), "stopped": np.zeros(len(members), bool),
         }  # fmt: skip
+        self.weighted = any(member.data.weights is not None for member in members)
         self.l1 = [member.recipe.l1 for member in members]
         self.noise = {m: member.recipe.input_noise for m, member in enumerate(members) if member.recipe.input_noise}
         self.mixup = {m: member.recipe.mixup for m, member in enumerate(members) if member.recipe.mixup}
@@ -225,7 +182,7 @@ class Batch:
 
     def _train(self) -> None:
         size = self.recipe.batch_size
-        order, targets = self._draw_batches()
+        order, targets, weights = self._draw_batches()
         left = torch.tensor([len(member.split[0]) - (self.steps - 1) * size for member in self.members])
         last = int(left.max())  # rows of the last step; who has fewer is padded
         real = (torch.arange(last) < left[:, None]).float() / left[:, None]  # 1/its rows, 0 for padding
@@ -240,26 +197,36 @@ class Batch:
                     dropout.draw(min(at_once, self.steps - step))
             masks = [dropout.mask(ahead) if dropout else None for dropout in self.dropout]
             if step < self.steps - 1:
-                self._step(step, order[step], targets[step], 1 / (k * size), masks, mixing[step])
+                share = 1 / (k * size) if weights is None else weights[step] / (k * size)
+                self._step(step, order[step], targets[step], share, masks, mixing[step])
             else:
+                share = real if weights is None else weights[step][..., :last, :] * real
                 short = [mask if mask is None else mask[..., :last, :] for mask in masks]
-                self._step(step, order[step][:, :last], targets[step][:, :last], real, short, mixing[step])
+                self._step(step, order[step][:, :last], targets[step][:, :last], share, short, mixing[step])
 
-    def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Shuffle: for each step rows of the matrices [member, row], and targets [member, row, output]."""
+    def _draw_batches(self) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor] | None]:
+        """Shuffle: for each step rows of the matrices [member, row], targets [member, row, output], and if any member
+        has them weights [member, row, 1], or [member, 1, row, 1] with TabM.
+        """
         recipe, places = self.recipe, self.steps * self.recipe.batch_size
         order = np.zeros((len(self.members), places), np.int64)
         targets = np.zeros((len(self.members), places, recipe.outputs), np.float32)
+        weights = np.ones((len(self.members), places), np.float32) if self.weighted else None
         for m, (member, streams) in enumerate(zip(self.members, self.streams, strict=True)):
             rows = streams.batch_rows(member.split[0])
             order[m, : len(rows)] = rows
             targets[m, : len(rows)] = targets_of(recipe, streams.noisy(member, member.data.y[rows]))
-        shape = (len(self.members), self.steps, recipe.batch_size)
-        by_step = [
-            torch.from_numpy(values.reshape(*shape, *values.shape[2:])).transpose(0, 1).contiguous()
-            for values in (order, targets)
-        ]
-        return by_step[0].to(self.device).unbind(), by_step[1].to(self.device).unbind()
+            if weights is not None and member.data.weights is not None:
+                weights[m, : len(rows)] = member.data.weights[rows]
+
+        def by_step(values: NDArray[Any], *axes: int) -> Sequence[Tensor]:
+            shape = (len(self.members), self.steps, *axes, recipe.batch_size, *values.shape[2:])
+            tensor = torch.from_numpy(values.reshape(shape)).transpose(0, 1).contiguous()
+            return tensor.to(self.device).unbind()
+
+        implicit = (1,) if recipe.tabm else ()
+        of_rows = None if weights is None else by_step(weights[:, :, None], *implicit)
+        return by_step(order), by_step(targets), of_rows
 
     def _draw_mixing(self, left: Sequence[int]) -> Sequence[tuple[Tensor, Tensor] | None]:
         """Draw whom each row is mixed with at each step, its place among [member · row], and that one's share
@@ -301,11 +268,13 @@ class Batch:
         step: int,
         order: Tensor,
         targets: Tensor,
-        weight: float | Tensor,
+        share: float | Tensor,
         masks: list[Tensor | None],
         mixing: tuple[Tensor, Tensor] | None,
     ) -> None:
-        """One step of all members: order [member, row], targets [member, row, output]."""
+        """One step of all members: order [member, row], targets [member, row, output], and what each row's loss counts
+        in the sum, [member, row, 1] where rows differ.
+        """
         network, recipe = self.network, self.recipe
         inputs = self._gather(order)
         columns = inputs[..., : network.columns]
@@ -325,7 +294,7 @@ class Batch:
 
         def slope(out: Tensor) -> None:
             self.loss.slope(prediction, targets, out)
-            out.mul_(weight)  # a mean over each member's own rows
+            out.mul_(share)  # a mean over each member's own rows
 
         network.backward(slope)
         if any(self.l1):
@@ -387,7 +356,9 @@ class Batch:
                 inner = member.split[1]
                 X = self.matrices[m][torch.from_numpy(inner)]
                 prediction = self.network.predict(self.averaged, m, X)
-                loss = self._losses(prediction, member.data.y[inner]).mean()
+                losses = self._losses(prediction, member.data.y[inner])
+                weights = member.data.weights  # what stops the training is what is minimised
+                loss = (losses if weights is None else losses * weights[inner]).mean()
                 if loss < records["best_loss"][m]:
                     records["best_loss"][m], records["best_epoch"][m] = loss, epoch
                     for name, best in self.best.items():

@@ -130,7 +130,10 @@ class Checkpoints:
         for member in members:
             data = member.data
             digest.update(f"{member.recipe.model_dump_json()} fold {data.fold} seed {member.seed}".encode())
-            for array in (data.X, data.y, data.fit_rows, data.valid_rows, data.X_test):
+            arrays: list[np.ndarray[Any, Any]] = [data.X, data.y, data.fit_rows, data.valid_rows, data.X_test]
+            arrays += [] if data.weights is None else [data.weights]
+            arrays += [value for _, value in sorted((member.start or {}).items())]
+            for array in arrays:
                 if id(array) not in hashes:
                     described = f"{array.shape} {array.dtype}".encode()
                     hashes[id(array)] = hashlib.sha256(described + np.ascontiguousarray(array).data).digest()

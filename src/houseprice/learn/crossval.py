@@ -14,6 +14,7 @@ from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes, probabilities
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.learn.targets import TargetScale, fit_transform
+from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric, decide
 
 Float = NDArray[np.float64]
@@ -119,13 +120,17 @@ def cross_validate(
     TrainingError
         If a member can't be fitted, or predicts something that is not finite; the member is named.
     ConfigError
-        If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit.
+        If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit; or if rows shall be weighted
+        and there are too few, or the estimator takes no weights.
     """
     recipe = of_classes(recipe, len(tables.classes))
     target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
     scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
     matrices = [features.of_fold(scale.fold) for scale in scales]
-    folds = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
+    folds = [
+        with_weights(name, recipe, scale.fold_data(matrix.X, matrix.X_test))
+        for scale, matrix in zip(scales, matrices, strict=True)
+    ]
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
         """A point of the learning curves, lower is better; NaN where predictions are outside the metric's domain."""

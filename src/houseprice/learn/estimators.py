@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,16 +151,19 @@ def in_threads(calls: Sequence[tuple[Any, ...]], threads: int, keep: Callable[[A
 
 
 def _fit_ridge(recipe: Ridge, data: FoldData, seed: int) -> FittedMember:
-    """Minimise ‖y - Xw - b‖² + α‖w‖² by the normal equations of centred columns, in float64.
+    """Minimise ‖y - Xw - b‖² + α‖w‖² by the normal equations of centred columns, in float64; with weights the squares
+    are counted by them.
 
     Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning*, §3.4.1; the intercept is not penalised.
     """
     X, y = data.X[data.fit_rows].astype(np.float64), data.y[data.fit_rows].astype(np.float64)
-    X_mean, y_mean = X.mean(axis=0), y.mean()
+    counted = None if data.weights is None else data.weights[data.fit_rows].astype(np.float64)
+    X_mean, y_mean = (X.mean(axis=0), y.mean()) if counted is None else (counted @ X / len(X), counted @ y / len(X))
     X -= X_mean
-    gram = X.T @ X  # [column, column]
+    X_counted = X if counted is None else counted[:, None] * X
+    gram = X_counted.T @ X  # [column, column]
     gram[np.diag_indices_from(gram)] += recipe.alpha
-    weight = np.linalg.solve(gram, X.T @ (y - y_mean))
+    weight = np.linalg.solve(gram, X_counted.T @ (y - y_mean))
     bias = y_mean - X_mean @ weight
     layer = {
         "layers.0.weight": weight[None, :].astype(np.float32),
@@ -179,11 +182,12 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
             f"{recipe.estimator} has neither {' nor '.join(_OF_CLASSES)}, and the target has {data.n_classes} classes. "
             "Name a classifier."
         )
+    weights = {} if data.weights is None else {"sample_weight": data.weights[data.fit_rows]}
     try:
         if data.n_classes:
-            predictions = _classify(estimator, data)
+            predictions = _classify(estimator, data, weights)
         else:
-            estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows])
+            estimator.fit(data.X[data.fit_rows], data.y[data.fit_rows], **weights)
             predictions = [np.asarray(estimator.predict(X), np.float64).reshape(-1) for X in (data.X, data.X_test)]
     except Exception as error:  # whatever a package of somebody else's raises
         raise TrainingError(
@@ -195,19 +199,24 @@ def _fit_sklearn(recipe: Sklearn, data: FoldData, seed: int) -> FittedMember:
 _OF_CLASSES = ("predict_proba", "decision_function")
 
 
+def takes_weights(recipe: AnyRecipe) -> bool:
+    """Whether rows can count differently: for all but estimators of others whose ``fit`` has no ``sample_weight``."""
+    return not isinstance(recipe, Sklearn) or "sample_weight" in inspect.signature(_create(recipe).fit).parameters
+
+
 def reads_decisions(recipe: AnyRecipe) -> bool:
     """Whether an estimator of classes has no probabilities, so that its decision function must stand in for them."""
     return isinstance(recipe, Sklearn) and not hasattr(_create(recipe), "predict_proba")
 
 
-def _classify(estimator: Any, data: FoldData) -> list[Float]:
+def _classify(estimator: Any, data: FoldData, weights: Mapping[str, Any]) -> list[Float]:
     """Fit a classifier and predict all rows and the test rows, as `probabilities` has them.
 
     Classes that no fit row has get probability 0; where there is only one, there is nothing to fit.
     """
     known, codes = np.unique(data.y[data.fit_rows].astype(np.int64), return_inverse=True)
     if len(known) > 1:
-        estimator.fit(data.X[data.fit_rows], codes)
+        estimator.fit(data.X[data.fit_rows], codes, **weights)
     found = []
     for X in (data.X, data.X_test):
         of_all = np.zeros((len(X), data.n_classes))

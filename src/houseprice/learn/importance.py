@@ -7,7 +7,7 @@ square feet of each floor and of them all) each of them seems to matter little f
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, in_threads, of_classes
 from houseprice.learn.members import FittedMember, FoldData
 from houseprice.learn.prediction import fit_again, predict_by_networks
+from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric, decide
 from houseprice.preparation import Features
 from houseprice.recipes import Linear
@@ -130,6 +131,10 @@ def permutation_importance(
     scales = fitted_scales(run.experiment, recipe, tables, target, split.left_out, split.validated)
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
+    matrices = [features.of_fold(scale.fold) for scale in scales]
+    fitted_on = [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)]
+    if not isinstance(recipe, Linear):  # which is fitted again
+        fitted_on = [with_weights(run.experiment, recipe, data) for data in fitted_on]
 
     def of_fold(scale: FittedScale) -> tuple[int, Float]:
         matrix = features.of_fold(scale.fold)
@@ -137,7 +142,7 @@ def permutation_importance(
         rows, donors = _circle(scale.fold, scale.valid_rows, n_donors, len(tables.train.columns))
         exchanged_rows = _exchanged(tables.train, rows, donors)
         copies = assign_roles(exchanged_rows, feature_recipe, ingest, "train.csv", features.roles)
-        data = scale.fold_data(matrix.X, matrix.preprocessor.transform(copies))
+        data = replace(fitted_on[scale.fold], X_test=matrix.preprocessor.transform(copies))
         link = scale.mean_link(
             _predictions(recipe, data, members), recipe, metric, run.experiment, "train.csv with exchanged cells"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.errors import TrainingError, listing
-from houseprice.learn.plain import Weights, as_mlp, initial_weights
+from houseprice.learn.plain import EMBEDDED, Weights, as_mlp, initial_weights
 from houseprice.recipes import PER_MEMBER, Linear
 
 
@@ -30,6 +30,9 @@ class FoldData:
     """[n_test, n_columns]"""
     n_classes: int = 0
     """How many classes the competition has, whichever of them the fit rows have; 0: the target is a number."""
+    weights: NDArray[np.float32] | None = None
+    """[n_rows], how much each row counts in the loss that is minimised: of mean 1 over the fit rows, no other counts at
+    all. None: all fit rows count the same."""
 
 
 Score = Callable[[FoldData, NDArray[np.float64]], tuple[float, float]]
@@ -86,6 +89,8 @@ class Member:
     recipe: Linear
     data: FoldData
     seed: int
+    start: Weights | None = None
+    """What it starts from instead of drawing its first parameters; the optimiser starts anew."""
 
     def __str__(self) -> str:
         settings = {key: getattr(self.recipe, key) for key in PER_MEMBER if hasattr(self.recipe, key)}
@@ -111,7 +116,11 @@ class Member:
 
     @cached_property
     def embedded(self) -> NDArray[np.int64]:
-        """Positions of the columns that the member embeds: it sees them, and its fit rows have more than two values."""
+        """Positions of the columns that the member embeds: it sees them, and its fit rows have more than two values; or
+        those that its ``start`` embeds.
+        """
+        if self.start is not None:
+            return np.asarray(self.start.get(EMBEDDED, np.arange(0)))
         if as_mlp(self.recipe).embedding == "none":
             return np.arange(0)
         fitted = self.data.X[self.data.fit_rows]
@@ -119,16 +128,20 @@ class Member:
         return np.flatnonzero(between.any(0) & self.seen)
 
     def initial_weights(self, random: np.random.Generator) -> Weights:
-        """Draw the member's first parameters; the weights of columns that it doesn't see are 0.
+        """Draw the member's first parameters, or take its ``start``; the weights of columns that it doesn't see are 0.
 
         In training these columns are 0 too, so the weights stay 0, and predictions need no mask.
         """
         weights = initial_weights(self.recipe, self.data.X.shape[1], random, self.embedded)
+        if self.start is not None:
+            weights = {name: value.copy() for name, value in self.start.items()}
         weights["layers.0.weight"][:, np.flatnonzero(~self.seen)] = 0
         return weights
 
     def check(self) -> None:
-        """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes."""
+        """Raise a `TrainingError` for data that can't be fitted: no rows, no columns, no classes; for weights of rows
+        that are none; for a ``start`` of another shape.
+        """
         data, recipe = self.data, self.recipe
         if len(data.fit_rows) < (1 if recipe.patience is None else 2) or data.X.shape[1] < 1:
             raise TrainingError(
@@ -142,6 +155,30 @@ class Member:
                     f"fold {data.fold}: loss {recipe.loss} needs targets 0 to {recipe.classes - 1}, but rows "
                     f"{listing(bad)} have {listing(data.y[bad])}; correct the target, `classes` or `loss`"
                 )
+        if data.weights is not None:
+            self._check_weights(data.weights)
+        if self.start is not None:
+            self._check_start(self.start)
+
+    def _check_weights(self, weights: NDArray[np.float32]) -> None:
+        of_fit = weights[self.data.fit_rows]
+        if not (np.isfinite(of_fit).all() and (of_fit >= 0).all() and abs(of_fit.mean() - 1) < 1e-3):
+            raise TrainingError(
+                f"fold {self.data.fold}: weights of rows must be ≥ 0 with mean 1 over the fit rows; these are from "
+                f"{of_fit.min():g} to {of_fit.max():g} with mean {of_fit.mean():g}. Divide them by their mean."
+            )
+        if self.recipe.mixup:
+            raise TrainingError(f"fold {self.data.fold}: mixup: a mixture of two rows has no weight; use mixup = 0")
+
+    def _check_start(self, start: Weights) -> None:
+        columns = self.data.X.shape[1]
+        own = initial_weights(self.recipe, columns, np.random.default_rng(0), self.embedded)
+        wanted, given = ({name: value.shape for name, value in each.items()} for each in (own, start))
+        if wrong := [name for name in sorted({*wanted, *given}) if wanted.get(name) != given.get(name)]:
+            raise TrainingError(
+                f"fold {self.data.fold} seed {self.seed}: the weights to start from are of another network, or of "
+                f"other columns than these {columns}: {listing(wrong)} differ; give those that this recipe learnt"
+            )
 
 
 def dropped_of_65536(rate: float) -> int:

@@ -14,6 +14,7 @@ from houseprice.data.tables import Tables
 from houseprice.errors import TrainingError
 from houseprice.learn.crossval import Run, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes
+from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
 
@@ -92,7 +93,10 @@ def predict_nested(
     try:
         members = fit_members(
             recipe,
-            [scale.fold_data(matrix.X, matrix.X_test) for scale, matrix in zip(scales, matrices, strict=True)],
+            [
+                with_weights(run.experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
+                for scale, matrix in zip(scales, matrices, strict=True)
+            ],
             {} if finished is None else finished,
             device=device,
             threads=threads,

@@ -9,7 +9,7 @@ most, and those are the same whenever the same members are trained with the same
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -22,7 +22,8 @@ from houseprice.errors import TrainingError, listing
 from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
-from houseprice.learn.plain import as_mlp
+from houseprice.learn.plain import Weights, as_mlp
+from houseprice.machine import memory_bytes
 from houseprice.recipes import MLP, PER_MEMBER, Experiment, Linear
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
@@ -41,17 +42,36 @@ def train_members(
     checkpoint_every: int = 10,
     record_health: bool = False,
     score: Score | None = None,
+    start: Mapping[tuple[int, int], Weights] | None = None,
 ) -> list[FittedMember]:
     """Train every (fold, seed) of one recipe; results are ordered by fold, then seed.
 
-    Parameters and errors are those of `fit`.
+    The other parameters and errors are those of `fit`.
+
+    Parameters
+    ----------
+    start
+        Weights by (fold, seed), as `houseprice.learn.checkpoint.load_weights` reads them, that training goes on from:
+        so a trained model learns of new rows. Where rows come from a world that moves slowly this is better than what
+        was trained once, and cheaper than to train anew (D2L §4.7.3); the learning rate should be small, for what new
+        rows don't speak of is forgotten with every step. Optimisers and schedules start anew.
 
     Raises
     ------
     TrainingError
-        If members diverged, after all have been trained, naming each with its settings.
+        If members diverged, after all have been trained, naming each with its settings; or if ``start`` lacks one of
+        them.
     """
-    members = [Member(recipe, data, seed) for data in folds for seed in seeds]
+    keys = [(data.fold, seed) for data in folds for seed in seeds]
+    if start is not None and (absent := [key for key in keys if key not in start]):
+        raise TrainingError(
+            f"no weights to start from for (fold, seed) {listing(absent)}; there are those of {listing(start)}"
+        )
+    members = [
+        Member(recipe, data, seed, None if start is None else start[data.fold, seed])
+        for data in folds
+        for seed in seeds
+    ]
     fitted = fit(
         members,
         device=device,
@@ -119,7 +139,8 @@ def fit(
     Raises
     ------
     TrainingError
-        If the device is absent, a fold can't be fitted, a target is no class, or a member exceeds ``memory``.
+        If the device is absent, a fold can't be fitted, a target is no class, weights of rows or a start don't fit, or
+        a member exceeds ``memory``.
     StorageError
         If a checkpoint can't be written or read.
     """
@@ -245,6 +266,15 @@ def bytes_of_member(recipe: MLP, columns: int, embedded: int) -> tuple[int, int,
     return 4 * 4 * numbers, 4 * written, rows * (4 + 3 * mask_steps(recipe))  # a mask, and its bytes from 16 bits each
 
 
+def _check_memory(each: int, n_members: int) -> None:
+    """Refuse what can't be held before it is allocated: the system would end the process without a word."""
+    if each * n_members > memory_bytes():
+        raise TrainingError(
+            f"out of memory: {n_members} members at a time, of {each / 1e9:.3g} GB each, and this machine has "
+            f"{memory_bytes() / 1e9:.3g} GB. Lower hidden, batch_size or threads."
+        )
+
+
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
     """Group the members that can be one tensor program, and cut each group into batches.
 
@@ -269,6 +299,7 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
         size = len(indices)
         if device.type == "cpu":  # a plain network's step writes to little; others' to more than their state
             cached = state + (written if recipe.tabm or embedded else 0)
+            _check_memory(state + written, min(threads, len(indices)))
             size = max(1, min(math.ceil(size / threads), _CACHE // cached))
         if memory is not None:
             each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
