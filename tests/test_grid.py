@@ -17,6 +17,7 @@ from houseprice.course.fitting import fit
 from houseprice.course.grid import Grid, dropout_grid, last_losses, mean_grid
 from houseprice.errors import ConfigError
 from houseprice.grid import grid, grid_name
+from houseprice.learn.training import fit as fit_members
 from test_cli import fail, succeed
 
 DEEP = COMPETITION.replace("hidden = [8]", "hidden = [8, 6]").replace("dropout = 0.1", "dropout = 0.0")
@@ -46,15 +47,13 @@ def test_each_cell_is_the_network_of_its_settings() -> None:
 
 
 def test_the_whole_grid_is_one_call_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from houseprice.course import fitting
-
-    sizes, engine = [], fitting.fit_members
+    sizes, engine = [], fit_members
 
     def counted(members: Any, **options: Any) -> Any:
         sizes.append(len(members))
         return engine(members, **options)
 
-    monkeypatch.setattr(fitting, "fit_members", counted)
+    monkeypatch.setattr("houseprice.course.fitting.fit_members", counted)
     dropout_grid([linear(0, rows=(10, 5))], {**SETTINGS, "epochs": 1})
     assert sizes == [300]
 
@@ -130,9 +129,7 @@ def test_its_page_and_numbers(root: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_what_is_finished_is_not_fitted_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from houseprice.course import fitting
-
-    calls, engine = [], fitting.fit_members
+    calls, engine = [], fit_members
 
     def interrupted(members: Any, **options: Any) -> Any:
         calls.append(len(members))
@@ -140,7 +137,7 @@ def test_what_is_finished_is_not_fitted_again(root: Path, monkeypatch: pytest.Mo
             raise KeyboardInterrupt
         return engine(members, **options)
 
-    monkeypatch.setattr(fitting, "fit_members", interrupted)
+    monkeypatch.setattr("houseprice.course.fitting.fit_members", interrupted)
     plan = open_plan(root)
     with pytest.raises(KeyboardInterrupt):
         grid(plan, "mlp", 3)

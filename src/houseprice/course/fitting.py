@@ -168,9 +168,9 @@ def fit_each(
 ) -> list[Fit]:
     """Fit networks to each of several pairs of training and validation rows: other draws, or folds of the same rows.
 
-    Parameters and errors are those of `fit`, but for ``draws``, the pairs, ``weights``, one array a draw, and ``engine``,
-    further options of `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …); results have an
-    entry for each setting, draw and seed, in this order.
+    Parameters and errors are those of `fit`, but for ``draws``, the pairs, ``weights``, one array a draw, and
+    ``engine``, further options of `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …);
+    results have an entry for each setting, draw and seed, in this order.
     """
     folds = [_fold_data(number, train, valid) for number, (train, valid) in enumerate(draws)]
     if weights is not None:
