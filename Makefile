@@ -12,7 +12,7 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate shift predict explain reproduce notebooks bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate grid shift predict explain reproduce notebooks bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
@@ -57,6 +57,9 @@ report: $(SOURCED)  ## write the entry's report, one HTML page (ENTRY=, SEEDS=)
 
 ablate: $(SOURCED)  ## leave out the entry's parts one at a time: which earn their place (ENTRY=, SEEDS=)
 	$(HOUSEPRICE) ablate $(ON) $(ENTRY) $(WITH_SEEDS)
+
+grid: $(SOURCED)  ## all pairs of dropout rates, with and without weight decay, drawn (EXPERIMENT=)
+	$(HOUSEPRICE) grid $(ON) $(EXPERIMENT)
 
 shift: $(SOURCED)  ## tell test rows from training rows, and say whether weights help (EXPERIMENT=, SEEDS=)
 	$(HOUSEPRICE) shift $(ON) $(EXPERIMENT) $(WITH_SEEDS)

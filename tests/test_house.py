@@ -43,7 +43,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.estimators"},
     {"learn.weighting"},
     {"learn.crossval", "learn.curves", "course.fitting", "course.shift"},
-    {"learn.prediction"},
+    {"learn.prediction", "course.grid"},
     {"learn.importance", "learn.nested", "sketch", "course.figures"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
@@ -57,7 +57,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"fitted", "manifest", "matrices", "recording"},
     {"pipeline"},
     {"handing_in", "inspection", "prediction", "review"},
-    {"ablation", "audit", "scaffold", "shift"},
+    {"ablation", "audit", "grid", "scaffold", "shift"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
     {"report.panels", "report.groups"},
@@ -70,7 +70,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board", "cli_new", "cli_predict", "cli_shift"},
+    {"cli_ablate", "cli_audit", "cli_board", "cli_grid", "cli_new", "cli_predict", "cli_shift"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

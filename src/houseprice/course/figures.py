@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from houseprice.course.fitting import Fit
+from houseprice.course.grid import Grid
 from houseprice.report.figures import (
     ACCENT,
     QUIET,
@@ -20,6 +21,8 @@ from houseprice.report.figures import (
 )
 
 Float = NDArray[np.float64]
+
+_PALE_TO_STRONG = [[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]]
 
 
 def loss_curves(runs: Mapping[str, Sequence[Fit]], loss_name: str = "loss") -> go.Figure:
@@ -114,11 +117,42 @@ def heat_map(
     )
     figure.add_heatmap(
         z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
-        colorscale=[[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]],
+        colorscale=_PALE_TO_STRONG,
         texttemplate=f"%{{z:{text_format}}}" if text_format else None,
         colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
         hovertemplate=f"{plain(x_name)} %{{x}}<br>{plain(y_name)} %{{y}}<br>%{{z:.5~g}}<extra></extra>",
     )  # fmt: skip
+    return figure
+
+
+def dropout_maps(grid: Grid, value_name: str = "loss") -> go.Figure:
+    """The validation values of a grid, a heat map for each weight decay; all share their colours.
+
+    Parameters
+    ----------
+    grid
+        See `houseprice.course.grid.dropout_grid`.
+    value_name
+        For the titles: what is lowest.
+    """
+    figure = empty_figure(height=480, margin={"t": 50}, coloraxis={"colorscale": _PALE_TO_STRONG, "showscale": False})
+    for number, (decay, values) in enumerate(zip(grid.decays, grid.valid, strict=True), start=1):
+        place = grid.lowest(number - 1)
+        told = "no value" if place is None else f"lowest {value_name} {values[place]:.4g}"
+        one = heat_map(
+            values, grid.rates, grid.rates, x_name="dropout 2", y_name="dropout 1", value_name=value_name,
+            text_format=".3~f",
+        )  # fmt: skip
+        suffix = "" if number == 1 else str(number)
+        figure.add_trace(one.data[0].update(xaxis=f"x{suffix}", yaxis=f"y{suffix}", coloraxis="coloraxis"))
+        share = [(number - 1 + 0.08) / len(grid.decays), (number - 0.04) / len(grid.decays)]
+        one.layout.xaxis.update(domain=share, anchor=f"y{suffix}")
+        one.layout.yaxis.update(anchor=f"x{suffix}", title=one.layout.yaxis.title if number == 1 else None)
+        figure.update_layout({f"xaxis{suffix}": one.layout.xaxis, f"yaxis{suffix}": one.layout.yaxis})
+        figure.add_annotation(
+            text=f"{plain(f'weight decay {decay:g}')}<br>{plain(told)}", x=np.mean(share), y=1, xref="paper",
+            yref="paper", xanchor="center", yanchor="bottom", showarrow=False,
+        )  # fmt: skip
     return figure
 
 

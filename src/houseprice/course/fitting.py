@@ -164,11 +164,13 @@ def fit_each(
     start: Fit | None = None,
     record_health: bool = False,
     must_converge: bool = False,
+    **engine: Any,
 ) -> list[Fit]:
     """Fit networks to each of several pairs of training and validation rows: other draws, or folds of the same rows.
 
-    Parameters and errors are those of `fit`, but for ``draws``, the pairs, and ``weights``, one array a draw; results
-    have an entry for each setting, draw and seed, in this order.
+    Parameters and errors are those of `fit`, but for ``draws``, the pairs, ``weights``, one array a draw, and
+    ``engine``, further options of `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …);
+    results have an entry for each setting, draw and seed, in this order.
     """
     folds = [_fold_data(number, train, valid) for number, (train, valid) in enumerate(draws)]
     if weights is not None:
@@ -178,7 +180,7 @@ def fit_each(
     n_classes = max(2, *(int(fold.y.max()) + 1 for fold in folds))
     recipes = [_recipe(one, n_classes) for one in given]
     members = [Member(recipe, fold, seed, first) for recipe in recipes for fold in folds for seed in seeds]
-    fitted = fit_members(members, device=device, record_health=record_health)
+    fitted = fit_members(members, device=device, record_health=record_health, **engine)
     named = [(dict(one), recipe) for one, recipe in zip(given, recipes, strict=True) for _ in folds for _ in seeds]
     fits = [_as_fit(*names, member) for names, member in zip(named, fitted, strict=True)]
     diverged = [one for one in fits if one.diverged_epoch is not None]
