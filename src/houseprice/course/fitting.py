@@ -5,8 +5,9 @@ draws and seeds go to the engine in one call, which trains what it can as one te
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,9 @@ def fit(
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
     weights: NDArray[Any] | None = None,
-    start: Fit | None = None,
+    start: Fit | Weights | None = None,
+    checkpoints: Path | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
     record_health: bool = False,
     must_converge: bool = False,
 ) -> list[Fit]:
@@ -123,7 +126,10 @@ def fit(
         How much each training row counts, [n_rows], not negative; they are divided by their mean. Losses that are shown
         count all rows the same.
     start
-        A fit whose weights training goes on from, instead of drawing them.
+        Weights that training goes on from, or the fit that has them, in place of drawn ones; the optimiser begins anew.
+    checkpoints, on_epoch
+        As of `houseprice.learn.training.fit`: a folder from which the same call goes on if it was interrupted, and what
+        is called after each epoch.
     record_health
         Whether results have their ``health``.
     must_converge
@@ -149,6 +155,8 @@ def fit(
         device=device,
         weights=None if weights is None else [weights],
         start=start,
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
         record_health=record_health,
         must_converge=must_converge,
     )
@@ -161,7 +169,9 @@ def fit_each(
     seeds: Sequence[int] = (0,),
     device: str = "cpu",
     weights: Sequence[NDArray[Any]] | None = None,
-    start: Fit | None = None,
+    start: Fit | Weights | None = None,
+    checkpoints: Path | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
     record_health: bool = False,
     must_converge: bool = False,
 ) -> list[Fit]:
@@ -173,12 +183,14 @@ def fit_each(
     folds = [_fold_data(number, train, valid) for number, (train, valid) in enumerate(draws)]
     if weights is not None:
         folds = [_weighted(fold, of_fold) for fold, of_fold in zip(folds, weights, strict=True)]
-    first = None if start is None else start.weights
+    first = start.weights if isinstance(start, Fit) else start
     given = [settings] if isinstance(settings, Mapping) else settings
     n_classes = max(2, *(int(fold.y.max()) + 1 for fold in folds))
     recipes = [_recipe(one, n_classes) for one in given]
     members = [Member(recipe, fold, seed, first) for recipe in recipes for fold in folds for seed in seeds]
-    fitted = fit_members(members, device=device, record_health=record_health)
+    fitted = fit_members(
+        members, device=device, on_epoch=on_epoch, checkpoints=checkpoints, record_health=record_health
+    )
     named = [(dict(one), recipe) for one, recipe in zip(given, recipes, strict=True) for _ in folds for _ in seeds]
     fits = [_as_fit(*names, member) for names, member in zip(named, fitted, strict=True)]
     diverged = [one for one in fits if one.diverged_epoch is not None]
