@@ -12,12 +12,12 @@ WITH_SEEDS := $(if $(SEEDS),--seeds $(SEEDS))
 SOURCED := $(if $(SOURCE),ingest,setup)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate shift explain reproduce notebooks bench format check test test-long clean
+.PHONY: help setup ingest features train evaluate ensemble submit leaderboard report ablate shift predict explain reproduce notebooks bench format check test test-long clean
 .NOTPARALLEL:
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: COMPETITION=$(COMPETITION) SOURCE=folder-with-the-csv-files ENTRY=name EXPERIMENT=name SEEDS=n"
+	@echo "  variables: COMPETITION=$(COMPETITION) SOURCE=folder-with-the-csv-files ENTRY=name INPUT=rows.csv EXPERIMENT=name SEEDS=n"
 
 setup: $(VENV)/installed  ## make .venv and install from constraints.txt
 
@@ -60,6 +60,9 @@ ablate: $(SOURCED)  ## leave out the entry's parts one at a time: which earn the
 
 shift: $(SOURCED)  ## tell test rows from training rows, and say whether weights help (EXPERIMENT=, SEEDS=)
 	$(HOUSEPRICE) shift $(ON) $(EXPERIMENT) $(WITH_SEEDS)
+
+predict: $(SOURCED)  ## predict rows that came later by an entry (INPUT=, ENTRY=, SEEDS=)
+	$(HOUSEPRICE) predict $(ON) $(ENTRY) $(if $(INPUT),--input '$(INPUT)') $(WITH_SEEDS)
 
 explain: setup  ## say which stages would run, and why (ENTRY=)
 	$(HOUSEPRICE) explain $(ON) $(ENTRY)

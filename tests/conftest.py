@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from houseprice.competition import load_competition
 from houseprice.config import Competition
 from houseprice.data.ingest import FILES
 from houseprice.data.tables import Tables, read_tables
+from mirrors import Mirror, serving_files
 from spies import CountedTree
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -96,6 +97,16 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, hidden ones too, with its bytes: equal before and after means untouched."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A local HTTP server for files, which no proxy of the environment stands before."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serving_files() as mirror:
+        yield mirror
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_gaps_are_gaps_and_stray_cells_of_the_test_file_too() -> None:
         assert np.isfinite(matrix.X_test).all()
     is_date, stray = found.notices
     assert "train.csv: column 'Sold' is a date of the form ISO8601" in is_date
-    assert "test.csv: column 'Sold': 1 of 2 cells are no dates of that form" in stray
+    assert "test.csv: column 'Sold': 1 of 2 cells are no dates of the form ISO8601" in stray
     assert "'soon' (ids 1001)" in stray
 
 

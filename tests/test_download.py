@@ -4,22 +4,19 @@ import hashlib
 import io
 import os
 import socket
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import LoadTiny
-from houseprice.config import MirrorFile
-from houseprice.data.ingest import download, ingest, read_raw
+from houseprice.data.ingest import ingest, read_raw
 from houseprice.errors import NetworkError
-from houseprice.online import kaggle_is_configured
+from houseprice.online import download, kaggle_is_configured
 from kaggle_server import Kaggle, point_the_client_at, serving
+from mirrors import Mirror, answer
 
 ZEROS = "0" * 40
 
@@ -33,73 +30,24 @@ def raw(tiny_root: Path) -> Path:
     return tiny_root / "data" / "tiny" / "raw"
 
 
-@dataclass
-class Mirror:
-    """A local HTTP server that answers each path by its plan, and counts the requests."""
-
-    url: str = ""
-    plans: dict[str, Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    closing: threading.Event = field(default_factory=threading.Event)
-
-    def serve(self, path: str, data: bytes) -> MirrorFile:
-        self.plans[path] = lambda handler: answer(handler, 200, data)
-        return MirrorFile(url=self.url + path, sha1=sha1(data))
-
-
-def answer(handler: BaseHTTPRequestHandler, status: int, data: bytes = b"", length: int | None = None) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Length", str(len(data) if length is None else length))
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
-@pytest.fixture
-def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    served = Mirror()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.requests.append(self.path)
-            served.plans[self.path](self)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that hangs up early is part of these tests."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        served.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield served
-        served.closing.set()
-        server.shutdown()
-        thread.join()
-
-
 def test_a_sound_file_arrives_in_one_request(mirror: Mirror) -> None:
     data = os.urandom(300_000)
-    assert download(mirror.serve("/train.csv", data)) == data
+    file = mirror.serve("/train.csv", data)
+    assert download(file.url, file.sha1) == data
     assert mirror.requests == ["/train.csv"]
 
 
 def test_a_wrong_checksum_is_refused_after_two_attempts(mirror: Mirror) -> None:
     file = mirror.serve("/train.csv", b"something else")
     with pytest.raises(NetworkError, match=rf"/train\.csv: .*SHA-1 is {file.sha1}, not {ZEROS} \(14 bytes arrived\)"):
-        download(MirrorFile(url=file.url, sha1=ZEROS))
+        download(file.url, ZEROS)
     assert len(mirror.requests) == 2
 
 
 def test_a_file_that_is_not_there_is_not_asked_for_again(mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 404)
     with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*404"):
-        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS))
+        download(f"{mirror.url}/train.csv", ZEROS)
     assert len(mirror.requests) == 1
 
 
@@ -110,7 +58,7 @@ def test_a_server_that_stumbles_is_asked_again(mirror: Mirror) -> None:
         answer(handler, 200 if len(mirror.requests) > 1 else 500, b"good")
 
     mirror.plans["/train.csv"] = stumble
-    assert download(file) == b"good"
+    assert download(file.url, file.sha1) == b"good"
     assert len(mirror.requests) == 2
 
 
@@ -118,7 +66,7 @@ def test_a_server_that_stumbles_is_asked_again(mirror: Mirror) -> None:
 def test_attempts_are_bounded(attempts: int, mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 503)
     with pytest.raises(NetworkError, match="503"):
-        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), attempts=attempts)
+        download(f"{mirror.url}/train.csv", ZEROS, attempts=attempts)
     assert len(mirror.requests) == attempts
 
 
@@ -127,14 +75,14 @@ def test_a_truncated_file_is_refused(mirror: Mirror) -> None:
     file = mirror.serve("/train.csv", data)
     mirror.plans["/train.csv"] = lambda handler: answer(handler, 200, data[:400], length=1000)
     with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*\b(400|IncompleteRead)\b"):
-        download(file)
+        download(file.url, file.sha1)
     assert len(mirror.requests) == 2
 
 
 def test_a_server_that_never_answers_is_given_up(mirror: Mirror) -> None:
     mirror.plans["/train.csv"] = lambda handler: (mirror.closing.wait(), None)[1]
     with pytest.raises(NetworkError, match=r"/train\.csv: download failed: .*timed out"):
-        download(MirrorFile(url=f"{mirror.url}/train.csv", sha1=ZEROS), timeout=0.1)
+        download(f"{mirror.url}/train.csv", ZEROS, timeout=0.1)
     assert len(mirror.requests) == 2
 
 
@@ -154,7 +102,7 @@ def test_a_drip_is_cut_off_at_the_deadline(mirror: Mirror) -> None:
 
     mirror.plans["/train.csv"] = drip
     with pytest.raises(NetworkError, match="not complete after"):
-        download(file, timeout=5, attempts=1, deadline=0.1)
+        download(file.url, file.sha1, timeout=5, attempts=1, deadline=0.1)
     assert len(dripped) < len(data), "the deadline was looked at when all had arrived"
 
 
@@ -162,7 +110,7 @@ def test_a_host_that_refuses_is_offline_at_once(mirror: Mirror) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(NetworkError, match=r"offline\? 127\.0\.0\.1 cannot be reached: .*refused"):
-        download(MirrorFile(url=f"http://127.0.0.1:{port}/train.csv", sha1=ZEROS))
+        download(f"http://127.0.0.1:{port}/train.csv", ZEROS)
 
 
 def test_a_host_that_says_nothing_is_offline_within_the_timeout(mirror: Mirror) -> None:
@@ -172,12 +120,12 @@ def test_a_host_that_says_nothing_is_offline_within_the_timeout(mirror: Mirror) 
             client.setblocking(False)
             client.connect_ex(server.getsockname())
         with pytest.raises(NetworkError, match=r"offline\? .*(no answer within|timed out)"):
-            download(MirrorFile(url=f"http://127.0.0.1:{server.getsockname()[1]}/", sha1=ZEROS), timeout=0.2)
+            download(f"http://127.0.0.1:{server.getsockname()[1]}/", ZEROS, timeout=0.2)
 
 
 def test_an_unknown_host_is_offline(mirror: Mirror) -> None:
     with pytest.raises(NetworkError, match=r"offline\? nowhere\.invalid cannot be reached"):
-        download(MirrorFile(url="http://nowhere.invalid/train.csv", sha1=ZEROS))
+        download("http://nowhere.invalid/train.csv", ZEROS)
 
 
 def test_a_proxy_of_the_environment_is_used(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +133,7 @@ def test_a_proxy_of_the_environment_is_used(mirror: Mirror, monkeypatch: pytest.
     address = "http://nowhere.invalid/train.csv"
     mirror.plans[address] = lambda handler: answer(handler, 200, b"by proxy")
     monkeypatch.setenv("http_proxy", mirror.url)
-    assert download(MirrorFile(url=address, sha1=sha1(b"by proxy"))) == b"by proxy"
+    assert download(address, sha1(b"by proxy")) == b"by proxy"
 
 
 def with_mirror(mirror: Mirror, files: dict[str, bytes]) -> str:

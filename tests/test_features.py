@@ -11,13 +11,14 @@ from scipy.special import ndtri
 
 from conftest import LoadTiny
 from houseprice.config import Competition, Ingest
+from houseprice.data.encodings import fit_group
 from houseprice.data.features import FeatureSet, Matrix, build_features
 from houseprice.data.folds import make_folds
 from houseprice.data.preprocessor import fit_preprocessor
 from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables, read_tables
 from houseprice.errors import ConfigError, DataError
-from houseprice.preparation import Features, Ordinal
+from houseprice.preparation import Features, Group, Ordinal
 
 TWO_FOLDS = np.array([[0, 0, 0, 1, 1, 1]], dtype=np.int64)
 NAN = np.nan
@@ -248,6 +249,13 @@ def test_a_number_too_large_for_float32_is_refused_with_its_column() -> None:
     areas: list[object] = [0.0, 1e-30, 2e-30, 1.0, 2.0, 3.0]
     with pytest.raises(DataError, match=r"too large for float32 in columns Area\. Rescale or drop"):
         build({"Area": areas[3:] + areas[:3]}, test={"Area": [1e38]})
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_numbers_too_large_for_a_statistic_of_groups_are_refused_with_their_column(statistic: Any) -> None:
+    frame = pd.DataFrame({"Area": [1e308, 1.5e308, 1.0], "Street": ["Grvl", "Grvl", "Pave"]})
+    with pytest.raises(DataError, match=f"too large for a {statistic} in column 'Area'"):
+        fit_group(frame, "Area", Group(by="Street", columns=("Area",), statistic=statistic))
 
 
 # ------------------------------------------------------------------ categories

@@ -17,7 +17,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"own_metric", "preparation", "recipes"},
     {"config"},
     {"competition"},
-    {"data.dates", "course.data"},
+    {"data.dates", "course.data", "course.images", "course.piecewise"},
     {
         "data.guesses",
         "data.expressions",
@@ -27,9 +27,9 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.reading",
         "data.folds",
     },
-    {"data.tables"},
+    {"data.tables", "course.fashion"},
     {"data.shift"},
-    {"data.ingest", "data.leaks", "data.roles", "data.columns"},
+    {"data.ingest", "data.leaks", "data.new_rows", "data.roles", "data.columns"},
     {"data.preprocessor"},
     {"data.features"},
     {"learn.functions", "learn.targets", "learn.priors"},
@@ -42,6 +42,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"learn.estimators"},
     {"learn.weighting"},
     {"learn.crossval", "learn.curves", "course.fitting", "course.shift"},
+    {"learn.prediction"},
     {"learn.importance", "learn.nested", "sketch", "course.figures"},
     {
         *("compete.ensemble", "compete.submission", "compete.upload", "compete.database", "compete.statistics"),
@@ -52,9 +53,9 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"unfinished"},
     {"artifacts"},
     {"plan"},
-    {"manifest", "matrices", "recording"},
+    {"fitted", "manifest", "matrices", "recording"},
     {"pipeline"},
-    {"handing_in", "inspection", "review"},
+    {"handing_in", "inspection", "prediction", "review"},
     {"ablation", "audit", "scaffold", "shift"},
     {"report.columns", "report.drawing"},
     {"report.standings"},
@@ -68,7 +69,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board", "cli_new", "cli_shift"},
+    {"cli_ablate", "cli_audit", "cli_board", "cli_new", "cli_predict", "cli_shift"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
@@ -86,7 +87,7 @@ TOUCH_THE_DISK = {
         "compete.submission",
     ),
     *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size"),
-    *("cli", "notebook.competition", "report.page", "scaffold"),
+    *("cli", "notebook.competition", "report.page", "scaffold", "fitted", "prediction", "course.fashion"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),

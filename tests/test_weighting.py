@@ -24,6 +24,7 @@ from houseprice.learn.weighting import with_weights
 from houseprice.metrics import METRICS
 from houseprice.recipes import MLP, Linear, Ridge, Sklearn
 from test_crossval import competition
+from test_predict import predicted, rows_of, submitted
 
 Rows = NDArray[np.float32]
 
@@ -223,3 +224,19 @@ def test_a_key_of_the_file_weights_a_run_a_stack_and_the_importance_of_columns(
     assert len(asked) == 6  # and pairs of folds
     inspection.summarize_importance(plan, "ridge")
     assert len(asked) == 9
+
+
+def test_rows_that_come_later_are_predicted_by_what_was_weighted_for_the_test_rows(tmp_path: Path) -> None:
+    path = write_competition(tmp_path, n_train=90, n_test=40) / "competition.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[experiments.tree]", '[experiments.tree]\nweights = "shift"'), encoding="utf-8")
+    file = path.parent / "raw" / "test.csv"
+    header, *lines = file.read_text(encoding="utf-8").splitlines()
+    cells = [line.split(",", 2) for line in lines]
+    moved = [f"{row},{int(ground) + 60},{rest}" for row, ground, rest in cells]  # test rows from elsewhere
+    file.write_text("\n".join([header, *moved]) + "\n", encoding="utf-8")
+    entry = dict(rows_of(submitted(tmp_path, "tree"))[1:])
+    (tmp_path / "new.csv").write_text("\n".join([header, *moved[:3]]) + "\n", encoding="utf-8")
+    found = dict(rows_of(predicted(tmp_path, tmp_path / "new.csv", "tree"))[1:])
+    assert found == {row: entry[row] for row in found}
+    assert len(found) == 3

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from houseprice import cli_ablate, cli_audit, cli_board, cli_new, cli_shift
+from houseprice import cli_ablate, cli_audit, cli_board, cli_new, cli_predict, cli_shift
 from houseprice.cli_options import (
     NAME,
     ROOT,
@@ -57,6 +57,7 @@ app.add_typer(cli_ablate.app)
 app.add_typer(cli_audit.app)
 app.add_typer(cli_shift.app)
 app.add_typer(cli_new.app)
+app.add_typer(cli_predict.app)
 
 
 @app.command()

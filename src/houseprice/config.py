@@ -6,7 +6,7 @@ it says otherwise.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -324,6 +324,10 @@ class Competition(Table):
         if entry in self.ensembles:
             return self.ensembles[entry].runs
         return (self.experiment_name(entry),)
+
+    def excluded_from_fit(self, runs: Sequence[str]) -> list[str]:
+        """The ids of training rows that one of some experiments is not fitted on, sorted."""
+        return sorted({row for run in runs for row in self.experiments[run].exclude_from_fit})
 
     def experiment_name(self, name: str) -> str:
         """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest."""

@@ -4,9 +4,12 @@ Python's own readers fail on hostile texts in many ways: ``RecursionError`` wher
 bare ``ValueError`` on a number of thousands of digits; and what is nested almost too deeply fails whoever walks it.
 """
 
+import hashlib
 import json
 import tomllib
-from typing import Any
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
 
 _DEEPEST = 64  # far more than any document of ours
 
@@ -43,6 +46,31 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return document
+
+
+def to_plain(kind: type[Kind], value: Kind) -> Any:
+    """A dataclass of plain values, tuples and other dataclasses as what JSON can hold; floats stay as they are."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).dump_python(value, mode="json")
+
+
+def from_plain(kind: type[Kind], document: Any) -> Kind:
+    """The value that `to_plain` was given, to the last bit, out of a parsed document.
+
+    Raises
+    ------
+    ValueError
+        If a field is absent or of another type, or a number is not finite.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_json(json.dumps(document, allow_nan=False), strict=True)
+
+
+def digest_of(document: Any) -> str:
+    """SHA-256 of a document's JSON, in hexadecimal; keys count in whatever order."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def shallow(document: Any) -> Any:

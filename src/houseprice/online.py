@@ -1,10 +1,12 @@
-"""The network: whether a host answers, and the Kaggle client, called in a process of its own.
+"""The network: whether a host answers, downloads, and the Kaggle client, called in a process of its own.
 
 The client (https://github.com/Kaggle/kaggle-cli) authenticates when it is imported, prints, exits and waits as it
 likes; all of that is for its own process. ``python -m houseprice.online CALL ARGUMENTS`` is that process.
 """
 
 import contextlib
+import hashlib
+import http.client
 import importlib.util
 import json
 import os
@@ -13,6 +15,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -55,6 +59,63 @@ def check_online(url: str, timeout: float = 4.0) -> None:
     reason = outcome[0] if outcome else f"no answer within {timeout:.0f} s"
     if reason:
         raise NetworkError(f"offline? {host} cannot be reached: {reason}")
+
+
+def download(
+    url: str,
+    digest: str,
+    algorithm: Literal["sha1", "md5"] = "sha1",
+    *,
+    timeout: float = 4.0,
+    attempts: int = 2,
+    deadline: float = 120.0,
+) -> bytes:
+    """Download one file and check it against its published digest.
+
+    A proxy of the environment (``http_proxy``, ``no_proxy``) is used.
+
+    Parameters
+    ----------
+    url, digest, algorithm
+        Where it is, and what its bytes hash to, in hexadecimal.
+    timeout
+        Seconds to wait for a connection, and for each piece of the answer.
+    attempts
+        How often to try; being offline is final at once.
+    deadline
+        Seconds that the whole of one attempt may take.
+
+    Raises
+    ------
+    NetworkError
+        One line with the URL, the reason and what arrived.
+    """
+    check_online(url, timeout)
+    reason, name = "", {"sha1": "SHA-1", "md5": "MD5"}[algorithm]
+    for _ in range(attempts):
+        try:
+            data = _get(url, timeout, deadline)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                break
+            continue
+        found = hashlib.new(algorithm, data).hexdigest()
+        if found == digest:
+            return data
+        reason = f"its {name} is {found}, not {digest} ({len(data)} bytes arrived)"
+    raise NetworkError(f"{url}: download failed: {reason}")
+
+
+def _get(url: str, timeout: float, deadline: float) -> bytes:
+    start, pieces = time.monotonic(), []
+    opener = urllib.request.build_opener()  # `urlopen` would keep the proxies of its first call
+    with opener.open(url, timeout=timeout) as answer:
+        while piece := answer.read1(1 << 16):  # what has arrived: `read` would wait for all of it
+            pieces.append(piece)
+            if time.monotonic() - start > deadline:
+                raise TimeoutError(f"not complete after {deadline:.0f} s")
+    return b"".join(pieces)
 
 
 def kaggle_is_configured() -> bool:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from houseprice.artifacts import Stage
+from houseprice.documents import to_plain
 from houseprice.errors import StorageError, SubmissionError
+from houseprice.fitted import keep_networks, keep_preprocessors, weights_path
 from houseprice.manifest import describe
 from houseprice.matrices import build_features, make_split
 from houseprice.plan import Plan, Workspace, ensemble_recipe, recorded_files
@@ -72,9 +74,12 @@ def tables(plan: Plan) -> "Tables":
 
 
 def _store_tables(plan: Plan, compute: Callable[[], "Tables"]) -> "Tables":
-    found: Tables = plan.workspace.store.cached(
-        plan.tables(), compute, lambda value: {"rows": [len(value.train), len(value.test)]}
-    )
+    def summarize(found: "Tables") -> dict[str, Any]:
+        from houseprice.data.new_rows import Layout, layout_of
+
+        return {"rows": [len(found.train), len(found.test)], "layout": to_plain(Layout, layout_of(found))}
+
+    found: Tables = plan.workspace.store.cached(plan.tables(), compute, summarize)
     return found
 
 
@@ -92,13 +97,12 @@ def features(plan: Plan, experiment: str) -> "FeatureSet":
 
     stage = plan.features(experiment)
     found: FeatureSet = plan.workspace.store.cached(stage, compute, summarize, lambda: (tables(plan),))
+    keep_preprocessors(plan, experiment, found)
     return found
 
 
 def train(plan: Plan, experiment: str) -> "Run":
     """Cross-validate an experiment. Members that an interrupted run has finished are taken up, not fitted again."""
-    workspace = plan.workspace
-    recipe = workspace.competition.experiments[experiment]
     stage = plan.run(experiment)
 
     def summarize(run: "Run") -> dict[str, Any]:
@@ -113,19 +117,14 @@ def train(plan: Plan, experiment: str) -> "Run":
             "curves": curves and curves.to_json(),
         }
 
-    run: Run = workspace.store.cached(
+    run: Run = plan.workspace.store.cached(
         stage,
         lambda frames, matrices: cross_validate(plan, stage, experiment, frames, matrices),
         summarize,
         lambda: (tables(plan), features(plan, experiment)),
     )
     record(plan, stage, "run", experiment, run, plan.summary(stage))
-    if isinstance(recipe, Linear) and not _weights_path(plan, stage).exists():
-        from houseprice.learn.checkpoint import save_weights
-        from houseprice.learn.estimators import of_classes
-
-        weights = {(member.fold, member.seed): member.weights for member in run.members}
-        save_weights(_weights_path(plan, stage), of_classes(recipe, len(run.classes)), weights)
+    keep_networks(plan, experiment, run)
     return run
 
 
@@ -193,11 +192,6 @@ def nested(plan: Plan, experiment: str) -> "Nested":
     return found
 
 
-def _weights_path(plan: Plan, stage: Stage) -> Path:
-    """Where the networks of a run lie beside it, for programs that load no pickles."""
-    return plan.workspace.store.place(stage) / "weights.safetensors"
-
-
 def _compare_precision(plan: Plan, experiment: str) -> None:
     """Say what bfloat16 products cost: the run's score beside that of its float32 twin, which is trained if need be."""
     competition = plan.workspace.competition
@@ -220,7 +214,7 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
     competition = plan.workspace.competition
     recipe = ensemble_recipe(competition, entry)
     stage = plan.blend(entry)
-    experiments = [competition.experiments[run] for run in recipe.runs]
+    first = competition.experiments[recipe.runs[0]]
 
     def compute(frames: "Tables", runs: "list[Run]", of_pairs: "list[Nested]") -> "Blend":
         from houseprice.compete.ensemble import blend
@@ -229,12 +223,8 @@ def ensemble(plan: Plan, entry: str) -> "Blend":
         metric = competition.scoring
         if not of_pairs:
             return blend(recipe, runs, metric)
-        excluded = sorted({row for experiment in experiments for row in experiment.exclude_from_fit})
-        features, ingest, threads = (
-            competition.features[experiments[0].features],
-            competition.ingest,
-            competition.threads,
-        )
+        excluded = competition.excluded_from_fit(recipe.runs)
+        features, ingest, threads = competition.features[first.features], competition.ingest, competition.threads
         return stack(entry, recipe, excluded, runs, of_pairs, frames, features, ingest, metric, threads=threads)
 
     def inputs() -> tuple[Any, ...]:
@@ -267,7 +257,7 @@ def summarize_run(plan: Plan, experiment: str) -> dict[str, Any]:
     """What is known of an experiment's run, without loading it: scores, sizes, seconds. It is trained if need be."""
     stage = plan.run(experiment)
     recipe = plan.workspace.competition.experiments[experiment]
-    lacks_weights = isinstance(recipe, Linear) and not _weights_path(plan, stage).exists()
+    lacks_weights = isinstance(recipe, Linear) and not weights_path(plan, experiment).exists()
     if lacks_weights or not plan.workspace.store.find(stage) or not is_recorded(plan, stage, "run", experiment):
         train(plan, experiment)
     if isinstance(recipe, Linear) and recipe.precision == "bfloat16":

@@ -169,7 +169,7 @@ def _judged(
     from houseprice.compete.statistics import compare_all
 
     metric = plan.workspace.competition.scoring
-    losses = np.column_stack([counts * metric.oof_losses(run.target, run.oof, run.fold_of_row[0]) for run in runs])
+    losses = np.column_stack([counts * metric.oof_losses(run) for run in runs])
     compared = compare_all(["without", "weighted"], losses, [run.fold_of_row for run in runs], metric)
     without, weighted = metric.score_of_losses(losses.mean(axis=0)).tolist()
     return Judged(counted, without, weighted, compared["weighted", "without"])

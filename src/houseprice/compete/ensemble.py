@@ -104,9 +104,9 @@ def blend(recipe: Ensemble, runs: Sequence[Run], metric: Metric) -> Blend:
         inside = fold_of_row == fold
         others = teaching_rows(fold_of_row, fold, runs[0].in_time)
         of_fold = fit(oof[others], truth[others]) if others.any() else mean_weights(oof, truth)
-        crossfitted[inside] = _weighted(oof[inside], of_fold)
-    naive = _weighted(oof, weights)
-    return scored(runs, weights, crossfitted, _weighted(test, weights), naive, oof.mean(axis=1), metric)
+        crossfitted[inside] = weighted(oof[inside], of_fold)
+    naive = weighted(oof, weights)
+    return scored(runs, weights, crossfitted, weighted(test, weights), naive, oof.mean(axis=1), metric)
 
 
 def _truth(run: Run) -> Float:
@@ -114,8 +114,8 @@ def _truth(run: Run) -> Float:
     return run.target if run.oof.ndim == 1 else np.eye(run.oof.shape[1])[run.target.astype(np.int64)]
 
 
-def _weighted(predictions: Float, weights: Float) -> Float:
-    """The weighted mean over the runs, [n_rows] or [n_rows, n_classes]."""
+def weighted(predictions: Float, weights: Float) -> Float:
+    """The weighted mean over the runs: of [n_rows, n_runs] or [n_rows, n_runs, n_classes] without their axis."""
     return np.asarray(np.moveaxis(predictions, 1, -1) @ weights)
 
 

@@ -1,6 +1,7 @@
 """A second level over runs, fitted on what they predict, and scored on rows that neither level has seen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import fit_members
 from houseprice.learn.members import FoldData
 from houseprice.learn.nested import Nested
+from houseprice.learn.prediction import fit_again
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
 from houseprice.recipes import Sklearn
@@ -83,19 +85,15 @@ def stack(
     folds = left_out(first.fold_of_row[:1])
     levels = [*np.moveaxis(without_fold, 2, 0), oof]  # for each fold; for the test rows
     without = np.vstack([folds, np.zeros_like(folds[:1])])
-    level = Sklearn(kind="sklearn", estimator=recipe.estimator, params=recipe.params, exclude_from_fit=tuple(excluded))
+    level = _second_level(recipe, excluded)
     scales = fitted_scales(name, level, tables, first.target, without)
     matrices = None
     if recipe.original_columns:
         matrices = features_without(tables, feature_recipe, without, ingest, first.target)
 
     def data_of(scale: FittedScale, predictions: Float) -> FoldData:
-        flat = (link.reshape(len(link), -1) for link in (predictions, test))  # of classes [row, run × class]
-        X, X_test = (((link - scale.centre) / scale.spread).astype(np.float32) for link in flat)
-        if matrices is not None:
-            matrix = matrices.of_fold(scale.fold)
-            X, X_test = np.hstack([X, matrix.X]), np.hstack([X_test, matrix.X_test])
-        return scale.fold_data(X, X_test)
+        matrix = matrices.of_fold(scale.fold) if matrices else None
+        return _level_data(scale, predictions, test, (matrix.X, matrix.X_test) if matrix else ())
 
     try:
         *members, final = fit_members(
@@ -121,3 +119,64 @@ def stack(
     if final.weights and first.oof.ndim == 1:
         weights[:] = final.weights["layers.0.weight"][0, : len(runs)]
     return scored(runs, weights, crossfitted, predicted, known, oof.mean(axis=1), metric)
+
+
+def _second_level(recipe: Ensemble, excluded: Sequence[str]) -> Sklearn:
+    return Sklearn(kind="sklearn", estimator=recipe.estimator, params=recipe.params, exclude_from_fit=tuple(excluded))
+
+
+def _level_data(scale: FittedScale, oof: Float, test: Float, beside: Sequence[NDArray[np.float32]]) -> FoldData:
+    """What the second level sees of the runs' predictions, [n_rows, n_runs] each; ``beside`` them feature columns."""
+    flat = (link.reshape(len(link), -1) for link in (oof, test))  # of classes [row, run × class]
+    X, X_test = (((link - scale.target.centre) / scale.target.spread).astype(np.float32) for link in flat)
+    if beside:
+        X, X_test = np.hstack([X, beside[0]]), np.hstack([X_test, beside[1]])
+    return scale.fold_data(X, X_test)
+
+
+def predict_stacked(
+    name: str,
+    recipe: Ensemble,
+    excluded: Sequence[str],
+    runs: Sequence[Run],
+    predicted: Float,
+    tables: Tables,
+    beside: Sequence[NDArray[np.float32]],
+    metric: Metric,
+    rows: str,
+) -> Float:
+    """Predict rows that came later: the second level that `stack` has of the test rows, fitted again.
+
+    Parameters
+    ----------
+    name, recipe, excluded, runs, tables, metric
+        See `stack`.
+    predicted
+        float64 [n_rows, n_runs]: what the runs predict for the rows, link scale, or [n_rows, n_runs, n_classes].
+    beside
+        With ``original_columns``: the feature columns of the training rows and of these, float32 [n_train, n_columns]
+        and [n_rows, n_columns], of a preprocessor that was fitted on all training rows.
+    rows
+        Their file, for messages.
+
+    Returns
+    -------
+    float64 [n_rows]
+        Link scale, or probabilities, of more classes than two [n_rows, n_classes].
+
+    Raises
+    ------
+    TrainingError
+        If the estimator can't be fitted, or predicts something that is not finite.
+    """
+    first = runs[0]
+    nothing_left_out = np.zeros((1, len(first.target)), np.bool_)
+    level = _second_level(recipe, excluded)
+    (scale,) = fitted_scales(name, level, tables, first.target, nothing_left_out)
+    scale = replace(scale, fold=int(first.fold_of_row[0].max()) + 1)  # by which `stack` draws its random numbers
+    oof, _ = predictions_of(runs)
+    try:
+        (final,) = fit_again(level, [_level_data(scale, oof, predicted, beside)])
+    except TrainingError as error:
+        raise TrainingError(f"ensemble {name!r}: {error}") from error
+    return scale.mean_link([final.test_predictions], level, metric, name, rows)

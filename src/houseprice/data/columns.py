@@ -217,5 +217,5 @@ def fit_category(values: pd.Series, recipe: Features) -> CategoryColumn:
         name=str(values.name),
         labels=tuple(sorted(str(label) for label in common.index)),
         lumps_rare=recipe.rare > 0 or lumps,
-        marks_gaps=recipe.dummy_na or values.isna().any(),
+        marks_gaps=recipe.dummy_na or bool(values.isna().any()),
     )

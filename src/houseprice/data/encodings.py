@@ -1,6 +1,5 @@
 """Encodings that learn from training rows: of groups and labels, normal scores, pieces of a number's range."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from houseprice.errors import ConfigError
+from houseprice.errors import ConfigError, DataError
 from houseprice.preparation import Group
 
 Float = NDArray[np.float64]
@@ -24,8 +23,8 @@ class GroupColumn:
         See `houseprice.config.Group.name_of`.
     column, by
         The number, and the column whose values are the groups.
-    value_of
-        The statistic of each group in the rows that it was fitted on.
+    groups, values
+        Every group in the rows that it was fitted on, and its statistic.
     overall
         The same over all of them: for groups that were not seen, and for gaps.
     deviation
@@ -35,13 +34,15 @@ class GroupColumn:
     name: str
     column: str
     by: str
-    value_of: Mapping[object, float]
+    groups: tuple[str | int | float | bool, ...]
+    values: tuple[float, ...]
     overall: float
     deviation: bool
 
     def transform(self, frame: pd.DataFrame) -> pd.Series:
         """The new column, float64; a gap where the row's own number is needed and absent."""
-        shared = frame[self.by].map(self.value_of).astype(np.float64).fillna(self.overall)
+        value_of = dict(zip(self.groups, self.values, strict=True))
+        shared = frame[self.by].map(value_of).astype(np.float64).fillna(self.overall)
         values = frame[self.column] - shared if self.deviation else shared
         return values.rename(self.name)
 
@@ -65,16 +66,23 @@ def fit_group(frame: pd.DataFrame, column: str, recipe: Group) -> GroupColumn:
     ------
     ConfigError
         If the column holds text.
+    DataError
+        If its numbers are too large for the statistic.
     """
     if not is_numeric_dtype(frame[column]):
         raise ConfigError(f"groups: column {column!r} holds text, which has no {recipe.statistic}; name numbers")
-    value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
+    with np.errstate(over="ignore", invalid="ignore"):
+        value_of = frame.groupby(recipe.by, observed=True)[column].agg(recipe.statistic).dropna().to_dict()
+        overall = float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0
+    if not np.isfinite([overall, *value_of.values()]).all():
+        raise DataError(f"groups: numbers too large for a {recipe.statistic} in column {column!r}. Rescale or drop it.")
     return GroupColumn(
         name=recipe.name_of(column),
         column=column,
         by=recipe.by,
-        value_of=value_of,
-        overall=float(frame[column].agg(recipe.statistic)) if frame[column].notna().any() else 0.0,
+        groups=tuple(value_of),
+        values=tuple(value_of.values()),
+        overall=overall,
         deviation=recipe.deviation,
     )
 

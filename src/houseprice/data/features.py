@@ -1,7 +1,7 @@
 """From tables to float32 matrices: roles, derived columns, and a preprocessor fitted on training rows alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,16 @@ from pandas.api.types import is_numeric_dtype
 from houseprice.config import Ingest
 from houseprice.data.folds import left_out
 from houseprice.data.preprocessor import Allocate, Preprocessor, fit_crossfitted
-from houseprice.data.roles import NOTHING_GUESSED, Roles, assign_roles, guess_roles, unseen_notices
+from houseprice.data.roles import (
+    NOTHING_GUESSED,
+    Roles,
+    assign_roles,
+    guess_roles,
+    new_rows_notices,
+    unseen_notices,
+)
 from houseprice.data.tables import Tables
+from houseprice.errors import listing
 from houseprice.preparation import Features
 
 Float = NDArray[np.float64]
@@ -42,6 +50,79 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class FittedFeatures:
+    """What was learnt for a feature set, in plain values: all that it takes to make its matrices of new rows.
+
+    Attributes
+    ----------
+    scope
+        As of the recipe.
+    preprocessors
+        One a fold, or one for all with ``scope = "all"``.
+    roles
+        What columns are of which the recipe says nothing.
+    """
+
+    scope: Literal["fold", "all"]
+    preprocessors: tuple[Preprocessor, ...]
+    roles: Roles
+
+    def place_of(self, fold: int) -> int:
+        """Which of the preprocessors is the fold's."""
+        return 0 if self.scope == "all" else fold
+
+    def transform(
+        self, frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: str, empty: Allocate | None = None
+    ) -> tuple[list[NDArray[np.float32]], list[str]]:
+        """Make the matrices of new rows, each row for itself: nothing is learnt from them.
+
+        Parameters
+        ----------
+        frame
+            With the columns and types of the tables (`houseprice.data.new_rows.read_new_rows`).
+        recipe, ingest
+            What the features were fitted with.
+        name
+            The rows' file, for messages.
+        empty
+            Makes the matrices; by default in memory.
+
+        Returns
+        -------
+        list of float32 [n_rows, n_columns], list of str
+            One matrix a preprocessor; and what doesn't fit what was learnt, one sentence each.
+
+        Raises
+        ------
+        DataError
+            If a column can't play its role, naming the labels and ids.
+        """
+        notices = new_rows_notices(frame, recipe, self.roles, name)
+        frame = _as_categories(assign_roles(frame, recipe, ingest, name, self.roles), recipe)
+        matrices = [preprocessor.transform(frame, None, empty) for preprocessor in self.preprocessors]
+        return matrices, notices + self._unknown_notices(frame, name)
+
+    def _unknown_notices(self, frame: pd.DataFrame, name: str) -> list[str]:
+        """Say which labels of new rows none of the preprocessors knows."""
+        known: dict[str, set[str]] = {}
+        for each in self.preprocessors:
+            for labelled in each.categories:
+                known.setdefault(labelled.name, set()).update(labelled.labels)
+            for level in each.levels:
+                known.setdefault(level.column, set()).update(level.labels)
+        notices = []
+        for column, labels in known.items():
+            cells = frame[column].dropna()
+            unknown = cells[~cells.isin(labels)]
+            if len(unknown):
+                notices.append(
+                    f"{name}: column {column!r}: {len(unknown)} of {len(frame)} cells hold labels that the training "
+                    f"rows do not have, or too seldom to learn from: {listing(map(repr, unknown.unique()))}"
+                )
+        return notices
+
+
+@dataclass(frozen=True)
 class FeatureSet:
     """The matrices of a feature recipe: one a fold, or one for all folds with ``scope = "all"``.
 
@@ -61,6 +142,12 @@ class FeatureSet:
     def of_fold(self, fold: int) -> Matrix:
         """The matrix that the members of a fold are fitted on and asked about."""
         return self.matrices[0 if self.scope == "all" else fold]
+
+    @property
+    def fitted(self) -> FittedFeatures:
+        """What was learnt, without the matrices."""
+        preprocessors = tuple(replace(matrix.preprocessor, notices=()) for matrix in self.matrices)
+        return FittedFeatures(self.scope, preprocessors, replace(self.roles, notices=()))
 
     @property
     def n_columns(self) -> tuple[int, int]:

@@ -2,14 +2,10 @@
 
 import csv
 import hashlib
-import http.client
 import io
 import json
 import shutil
 import tempfile
-import time
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -17,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from houseprice.config import Competition, MirrorFile
+from houseprice.config import Competition
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, Tables, read_tables
 from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
 from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
-from houseprice.online import call_kaggle, check_online, kaggle_is_configured
+from houseprice.online import call_kaggle, download, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
 SAMPLE_BANNER = (
@@ -234,7 +230,7 @@ def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, b
     rules, reasons = competition.ingest, []
     if rules.mirror:
         try:
-            files: dict[str, bytes] = {name: download(file) for name, file in rules.mirror.items()}
+            files: dict[str, bytes] = {name: download(file.url, file.sha1) for name, file in rules.mirror.items()}
             return "mirror", ", ".join(file.url for file in rules.mirror.values()), files
         except NetworkError as error:
             reasons.append(str(error))
@@ -252,55 +248,6 @@ def _fetch(competition: Competition, say: Say) -> tuple[Source, str, dict[str, b
     for reason in reasons:
         say(reason)
     return "sample", "houseprice.data.sample", {name: text.encode() for name, text in sample_files().items()}
-
-
-def download(file: MirrorFile, *, timeout: float = 4.0, attempts: int = 2, deadline: float = 120.0) -> bytes:
-    """Download one file and check its SHA-1.
-
-    A proxy of the environment (``http_proxy``, ``no_proxy``) is used.
-
-    Parameters
-    ----------
-    file
-        URL and expected SHA-1.
-    timeout
-        Seconds to wait for a connection, and for each piece of the answer.
-    attempts
-        How often to try; being offline is final at once.
-    deadline
-        Seconds that the whole of one attempt may take.
-
-    Raises
-    ------
-    NetworkError
-        One line with the URL, the reason and what arrived.
-    """
-    check_online(file.url, timeout)
-    reason = ""
-    for _ in range(attempts):
-        try:
-            data = _get(file.url, timeout, deadline)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                break
-            continue
-        digest = hashlib.sha1(data).hexdigest()
-        if digest == file.sha1:
-            return data
-        reason = f"its SHA-1 is {digest}, not {file.sha1} ({len(data)} bytes arrived)"
-    raise NetworkError(f"{file.url}: download failed: {reason}")
-
-
-def _get(url: str, timeout: float, deadline: float) -> bytes:
-    start, pieces = time.monotonic(), []
-    opener = urllib.request.build_opener()  # `urlopen` would keep the proxies of its first call
-    with opener.open(url, timeout=timeout) as answer:
-        while piece := answer.read1(1 << 16):  # what has arrived: `read` would wait for all of it
-            pieces.append(piece)
-            if time.monotonic() - start > deadline:
-                raise TimeoutError(f"not complete after {deadline:.0f} s")
-    return b"".join(pieces)
 
 
 def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:

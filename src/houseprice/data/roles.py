@@ -73,7 +73,7 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
             reason = _why_number_is_id(train, test)
         elif _is_mostly_numbers(train):
             numbers.append(name)
-            notices += _stray_notices(train, test)
+            notices += [*_stray_notices(train, "train.csv"), *_stray_notices(test, "test.csv")]
             continue
         elif form := guess_format(train):
             dates.append((name, form))
@@ -116,13 +116,17 @@ def _date_notices(train: pd.Series, test: pd.Series, form: str) -> list[str]:
         f"train.csv: column {train.name!r} is a date of the form {form}. If it is not, name it under category; if its "
         "form is another, under date and date_formats"
     ]
-    stray = test[read_dates(test, form).isna() & test.notna()]
-    if len(stray):
-        notices.append(
-            f"test.csv: column {test.name!r}: {len(stray)} of {len(test)} cells are no dates of that form and are read "
-            f"as gaps: {listing(map(repr, stray.unique()))} (ids {listing(stray.index)})"
-        )
-    return notices
+    return notices + _no_date_notices(test, form, "test.csv")
+
+
+def _no_date_notices(values: pd.Series, form: str, name: str) -> list[str]:
+    stray = values[read_dates(values, form).isna() & values.notna()]
+    if not len(stray):
+        return []
+    return [
+        f"{name}: column {values.name!r}: {len(stray)} of {len(values)} cells are no dates of the form {form} and are "
+        f"read as gaps: {listing(map(repr, stray.unique()))} (ids {listing(stray.index)})"
+    ]
 
 
 def _why_number_is_id(train: pd.Series, test: pd.Series) -> str:
@@ -155,17 +159,30 @@ def _finite(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype(np.float64).replace([np.inf, -np.inf], np.nan)
 
 
-def _stray_notices(train: pd.Series, test: pd.Series) -> list[str]:
-    notices = []
-    for file, values in (("train.csv", train), ("test.csv", test)):
-        stray = values[_finite(values).isna() & values.notna()]
-        if len(stray):
-            notices.append(
-                f"{file}: column {values.name!r} is a number but for {len(stray)} of {len(values)} cells, which are "
-                f"read as gaps: {listing(map(repr, stray.unique()))} (ids {listing(stray.index)}). "
-                "To keep them as labels, name the column under category"
-            )
-    return notices
+def _stray_notices(values: pd.Series, name: str) -> list[str]:
+    stray = values[_finite(values).isna() & values.notna()]
+    if not len(stray):
+        return []
+    return [
+        f"{name}: column {values.name!r} is a number but for {len(stray)} of {len(values)} cells, which are "
+        f"read as gaps: {listing(map(repr, stray.unique()))} (ids {listing(stray.index)}). "
+        "To keep them as labels, name the column under category"
+    ]
+
+
+def new_rows_notices(frame: pd.DataFrame, recipe: Features, roles: Roles, name: str) -> list[str]:
+    """Say which cells of new rows don't fit the roles that were guessed of the training file, and are gaps.
+
+    Parameters
+    ----------
+    frame
+        The rows as they were read, before roles are assigned.
+    name
+        Their file's, for messages.
+    """
+    guessed = [(column, form) for column, form in roles.dates if column not in recipe.date]
+    notices = [notice for column in roles.numbers for notice in _stray_notices(frame[column], name)]
+    return notices + [notice for column, form in guessed for notice in _no_date_notices(frame[column], form, name)]
 
 
 def _why_text_is_useless(values: pd.Series) -> str:

@@ -1,6 +1,6 @@
 """From the bytes of the CSV files to typed, checked frames. Nothing here touches the disk."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,12 +87,12 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
         train[column], test[column] = _same_type(train[column], test[column])
     _check_named_columns(train, competition)
     for column in competition.ingest.normalize_text:
-        train[column], test[column] = (_normalized(frame[column], competition.ingest) for frame in (train, test))
+        train[column], test[column] = (normalized(frame[column], competition.ingest) for frame in (train, test))
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
     sample = None
     if SAMPLE in files:
-        sample = _read_csv(open_csv(files[SAMPLE], SAMPLE, competition.id), competition, (), say)
+        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id), competition, (), say)
     sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
     columns = _sample_columns(sample, classes, competition)
     return Tables(train, test, target, sample_ids, tuple(notices), classes, columns, by)
@@ -104,7 +104,7 @@ def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
     told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
-    train, test = (_read_csv(file, competition, numbers, say) for file in (train_file, test_file))
+    train, test = (read_frame(file, competition, numbers, say) for file in (train_file, test_file))
     shared = train.columns.intersection(test.columns)
     for file, frame, other in ((train_file, train, test), (test_file, test, train)):
         wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
@@ -113,8 +113,14 @@ def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -
     return train, test
 
 
-def _read_csv(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
-    """One file, indexed by id, gaps as the competition file says: text, or float64 where it may and can be."""
+def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
+    """One file, indexed by id, gaps as the competition file says: text, or float64 where it may and can be.
+
+    Raises
+    ------
+    DataError
+        If a row has no id, or another row's.
+    """
     cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
     ids = pd.Series(cells.pop(competition.id), dtype="str")
     if (blank := ids.str.strip() == "").any():
@@ -263,12 +269,8 @@ def _same_columns(
     train: pd.DataFrame, test: pd.DataFrame, competition: Competition, notices: list[str]
 ) -> pd.DataFrame:
     """The test frame with exactly the columns of train."""
-    if absent := [column for column in train.columns if column not in test.columns]:
-        raise DataError(
-            f"test.csv: lacks columns that train.csv has: {listing(absent)}. "
-            f"{_spelt_otherwise(absent, test)}Add them, or list them under [ingest].drop_columns: "
-            "a model can't use them."
-        )
+    way_out = "Add them, or list them under [ingest].drop_columns: a model can't use them."
+    check_columns(test, list(train.columns), "test.csv", way_out)
     if surplus := [column for column in test.columns if column not in train.columns]:
         notices.append(f"test.csv: dropped columns that train.csv does not have: {listing(surplus)}")
     if not len(train.columns):
@@ -278,9 +280,30 @@ def _same_columns(
     return test[list(train.columns)].copy()
 
 
-def _spelt_otherwise(absent: list[str], test: pd.DataFrame) -> str:
-    """Which of the columns that test.csv lacks it has in other letters, as the beginning of an advice."""
-    plain = {_plain(column): column for column in test.columns}
+def check_columns(frame: pd.DataFrame, wanted: Sequence[str], name: str, way_out: str) -> None:
+    """Refuse rows to be predicted that lack columns of the training file.
+
+    Parameters
+    ----------
+    name
+        Their file's, for messages.
+    way_out
+        The end of the message.
+
+    Raises
+    ------
+    DataError
+        Naming the columns.
+    """
+    if absent := [column for column in wanted if column not in frame.columns]:
+        raise DataError(
+            f"{name}: lacks columns that train.csv has: {listing(absent)}. {_spelt_otherwise(absent, frame)}{way_out}"
+        )
+
+
+def _spelt_otherwise(absent: list[str], frame: pd.DataFrame) -> str:
+    """Which of the columns that a file lacks it has in other letters, as the beginning of an advice."""
+    plain = {_plain(column): column for column in frame.columns}
     found = [f"{plain[_plain(column)]!r} for {column!r}" for column in absent if _plain(column) in plain]
     return f"It has {listing(found)}: rename these. " if found else ""
 
@@ -304,27 +327,36 @@ def _alike_notices(train: pd.DataFrame) -> list[str]:
 
 def _same_type(train: pd.Series, test: pd.Series) -> tuple[pd.Series, pd.Series]:
     """One type for a column, decided over train and test together: float64 if every cell is a number, or text."""
-    if _has_strays(train):
+    if _has_strays(train) or (train.isna().all() and _has_strays(test)):
         return train, test
-    train_numbers, test_numbers = _numbers(train), _numbers(test)
-    if (is_text := _is_stray(test)).any():
-        if train.isna().all():
-            return train, test
+    return as_number(train, "train.csv"), as_number(test, "test.csv")
+
+
+def as_number(values: pd.Series, name: str) -> pd.Series:
+    """A column that is a number in the training file, float64 with NaN for a gap.
+
+    Raises
+    ------
+    DataError
+        If cells are text or infinite, naming them, their ids and the file, ``name``.
+    """
+    if (is_text := _is_stray(values)).any():
         raise DataError(
-            f"test.csv: column {train.name!r} is a number in train.csv and text here: "
-            f"{listing(map(repr, test[is_text].unique()))} (ids {listing(test.index[is_text])}). "
+            f"{name}: column {values.name!r} is a number in train.csv and text here: "
+            f"{listing(map(repr, values[is_text].unique()))} (ids {listing(values.index[is_text])}). "
             "Correct the cells, or list the text under [ingest].missing if it means a gap."
         )
-    for name, numbers in (("train.csv", train_numbers), ("test.csv", test_numbers)):
-        if (infinite := np.isinf(numbers)).any():
-            raise DataError(
-                f"{name}: column {train.name!r}: infinite numbers in ids {listing(numbers.index[infinite])}. "
-                "Correct them, or empty the cells."
-            )
-    return train_numbers, test_numbers
+    numbers = _numbers(values)
+    if (infinite := np.isinf(numbers)).any():
+        raise DataError(
+            f"{name}: column {values.name!r}: infinite numbers in ids {listing(numbers.index[infinite])}. "
+            "Correct them, or empty the cells."
+        )
+    return numbers
 
 
-def _normalized(values: pd.Series, rules: Ingest) -> pd.Series:
+def normalized(values: pd.Series, rules: Ingest) -> pd.Series:
+    """Text without blanks that say nothing, in small letters (``[ingest].normalize_text``)."""
     trimmed = values.str.strip().str.replace(r"\s+", " ", regex=True)
     # a cell of blanks is a gap; the label for "none of it" stays as the competition file writes it
     return _with_gaps(trimmed, rules).str.lower().mask(values == rules.none_label, rules.none_label)

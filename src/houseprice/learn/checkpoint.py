@@ -7,17 +7,19 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from houseprice.documents import parse_json
+from houseprice.documents import from_plain, parse_json, to_plain
 from houseprice.errors import StorageError
 from houseprice.files import storing, write_atomically
 from houseprice.learn.members import Member
 from houseprice.learn.plain import Weights
+from houseprice.learn.targets import TargetScale
 from houseprice.recipes import MLP, Linear
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -25,10 +27,32 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 _HEADER, _DIGEST = "houseprice", "sha256"
 
 
-def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], Weights]) -> None:
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a run: all that it takes to predict by them.
+
+    Attributes
+    ----------
+    recipe
+        What they were trained by.
+    weights
+        Of each member, by (fold, seed), ordered.
+    scales
+        The scale of the target that each fold's members predict on; empty where it is not known.
+    """
+
+    recipe: Linear | MLP
+    weights: dict[tuple[int, int], Weights]
+    scales: tuple[TargetScale, ...]
+
+
+def save_weights(
+    path: Path, recipe: Linear, weights: Mapping[tuple[int, int], Weights], scales: Sequence[TargetScale] = ()
+) -> None:
     """Store the weights of a recipe's members, by (fold, seed), in one file.
 
-    Tensors are named ``fold0.seed0.layers.0.weight`` [out, in] …, float32; the header holds the recipe.
+    Tensors are named ``fold0.seed0.layers.0.weight`` [out, in] …, float32; the header holds the recipe, and the scale
+    of the target of each fold.
 
     Raises
     ------
@@ -40,11 +64,27 @@ def save_weights(path: Path, recipe: Linear, weights: Mapping[tuple[int, int], W
         for (fold, seed), member in weights.items()
         for name, value in member.items()
     }
-    _write(path, tensors, {"recipe": recipe.model_dump(mode="json")})
+    _write(
+        path,
+        tensors,
+        {"recipe": recipe.model_dump(mode="json"), "scales": [to_plain(TargetScale, each) for each in scales]},
+    )
 
 
 def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weights]]:
-    """Read what `save_weights` stored; `houseprice.learn.plain.as_module` makes a plain network of it.
+    """Read the recipe and the weights; `houseprice.learn.plain.as_module` makes a plain network of them.
+
+    Raises
+    ------
+    StorageError
+        If the file is absent, is no such file, or is damaged.
+    """
+    networks = load_networks(path)
+    return networks.recipe, networks.weights
+
+
+def load_networks(path: Path) -> Networks:
+    """Read all that `save_weights` stored.
 
     Raises
     ------
@@ -60,9 +100,10 @@ def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weight
             fold, seed, parameter = name.split(".", 2)
             key = int(fold.removeprefix("fold")), int(seed.removeprefix("seed"))
             weights.setdefault(key, {})[parameter] = value
+        scales = tuple(from_plain(TargetScale, each) for each in header.get("scales", []))
     except (KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path}: holds no weights of this program ({error}); train again") from error
-    return recipe, weights
+    return Networks(recipe, dict(sorted(weights.items())), scales)
 
 
 class Checkpoints:

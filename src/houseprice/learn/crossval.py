@@ -13,7 +13,7 @@ from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, MetricError, TrainingError, listing
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes, probabilities
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.learn.targets import TargetTransform, fit_transform
+from houseprice.learn.targets import TargetScale, fit_transform
 from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric, decide
 
@@ -59,6 +59,8 @@ class Run:
         What the codes mean, in the file's own text; empty for numbers.
     in_time
         Whether folds are in the order of time (`houseprice.data.folds.Split`).
+    scales
+        The scale of the target that each fold's members were fitted on.
     """
 
     experiment: str
@@ -77,6 +79,7 @@ class Run:
     threshold: float | None = None
     classes: tuple[str, ...] = ()
     in_time: bool = False
+    scales: tuple[TargetScale, ...] = ()
 
     @property
     def train_score(self) -> float:
@@ -196,6 +199,7 @@ def cross_validate(
         threshold=metric.threshold(target, oof),
         classes=tables.classes,
         in_time=split.in_time,
+        scales=tuple(scale.target for scale in scales),
     )
 
 
@@ -226,25 +230,12 @@ def _scores_of_folds(
 
 
 @dataclass(frozen=True)
-class FittedScale:
-    """The rows of one fold, and the scale of the target that its members are fitted on: (y - centre) / spread.
-
-    Here ``y`` is transformed already. Classes are codes, of which there are ``n_classes``; of numbers it is 0.
-    """
+class FoldScale:
+    """The way back from what a fold's members predict. Of classes there are ``n_classes``; of numbers it is 0."""
 
     fold: int
-    fit_rows: NDArray[np.int64]
-    valid_rows: NDArray[np.int64]
-    y: Float
-    centre: float
-    spread: float
-    transform: TargetTransform | None = None
-    n_classes: int = 0
-
-    def fold_data(self, X: NDArray[np.float32], X_test: NDArray[np.float32]) -> FoldData:
-        """What the fold's members are fitted on and asked about."""
-        y = ((self.y - self.centre) / self.spread).astype(np.float32)
-        return FoldData(self.fold, X, y, self.fit_rows, self.valid_rows, X_test, self.n_classes)
+    target: TargetScale
+    n_classes: int
 
     def link(self, fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
         """A member's predictions on the link scale, or probabilities.
@@ -256,8 +247,7 @@ class FittedScale:
         """
         if self.n_classes:
             return probabilities(recipe, fitted, self.n_classes)
-        target = fitted * self.spread + self.centre
-        return _to_link(self.transform.inverse(target) if self.transform else target, recipe, metric, what)
+        return _to_link(self.target.inverse(fitted), recipe, metric, what)
 
     def mean_link(self, fitted: Sequence[Float], recipe: AnyRecipe, metric: Metric, name: str, rows: str) -> Float:
         """The mean of members' predictions on the link scale, each raised to the recipe's floor on the way.
@@ -284,6 +274,20 @@ class FittedScale:
                 raise TrainingError(f"{what} are not finite. Look for extreme values, or regularise more.")
             link.append(linked)
         return np.asarray(np.mean(link, axis=0))
+
+
+@dataclass(frozen=True)
+class FittedScale(FoldScale):
+    """The same with the rows of the fold and their target ``y``: transformed already, or classes as codes."""
+
+    fit_rows: NDArray[np.int64]
+    valid_rows: NDArray[np.int64]
+    y: Float
+
+    def fold_data(self, X: NDArray[np.float32], X_test: NDArray[np.float32]) -> FoldData:
+        """What the fold's members are fitted on and asked about."""
+        y = ((self.y - self.target.centre) / self.target.spread).astype(np.float32)
+        return FoldData(self.fold, X, y, self.fit_rows, self.valid_rows, X_test, self.n_classes)
 
 
 def _to_link(fitted: Float, recipe: AnyRecipe, metric: Metric, what: str) -> Float:
@@ -334,10 +338,8 @@ def fitted_scales(
         transform = fit_transform(recipe.target_transform, y, fit_rows, f"experiments.{name}")
         fitted = transform.forward(y) if transform else y
         known = fitted[fit_rows] if recipe.standardize_target and not n_classes else np.array([0.0])
-        spread = float(known.std()) or 1.0
-        scales.append(
-            FittedScale(fold, fit_rows, valid_rows, fitted, float(known.mean()), spread, transform, n_classes)
-        )
+        scale = TargetScale(float(known.mean()), float(known.std()) or 1.0, transform)
+        scales.append(FittedScale(fold, scale, n_classes, fit_rows, valid_rows, fitted))
     return scales
 
 

@@ -21,9 +21,9 @@ from houseprice.data.folds import Split
 from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
-from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads, of_classes
+from houseprice.learn.estimators import AnyRecipe, in_threads, of_classes
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.learn.plain import predict_rows
+from houseprice.learn.prediction import fit_again, predict_by_networks
 from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric, decide
 from houseprice.preparation import Features
@@ -96,8 +96,8 @@ def permutation_importance(
     itself, so the estimate is theirs without bias, and the columns' differences are paired. Members of a fold are
     averaged first, as they are in its score.
 
-    Networks predict by the weights that the run keeps. Other estimators are not kept and are fitted again, which
-    gives the same ones: a stored kernel machine holds a copy of its training rows.
+    Networks predict by the weights that the run keeps, other estimators are fitted again
+    (`houseprice.learn.prediction`).
 
     Parameters
     ----------
@@ -197,23 +197,9 @@ def _exchanged(frame: pd.DataFrame, rows: NDArray[np.int64], donors: NDArray[np.
 def _predictions(recipe: AnyRecipe, data: FoldData, members: Sequence[FittedMember]) -> list[Float]:
     """What a fold's members say of ``data.X_test``, float64 [n_rows] each, on the fitted scale."""
     if not isinstance(recipe, Linear):
-        again = fit_members(
-            recipe,
-            [data],
-            {},
-            device="cpu",
-            threads=1,
-            memory=None,
-            checkpoints=None,
-            score=None,
-            on_progress=lambda done, total: None,
-        )
-        return [member.test_predictions for member in again]
+        return [member.test_predictions for member in fit_again(recipe, [data])]
     torch.set_num_threads(1)  # a thread a fold, and sums that don't depend on how many there are
-    X = torch.from_numpy(data.X_test)
-    with torch.inference_mode():
-        found = [predict_rows(recipe, member.weights, X).numpy().astype(np.float64) for member in members]
-    return [values[:, 0] if values.shape[1] == 1 else values for values in found]
+    return predict_by_networks(recipe, [member.weights for member in members], data.X_test)
 
 
 def _std_error(by_fold: Float, scales: Sequence[FittedScale]) -> Float:

@@ -227,11 +227,11 @@ def weights_of(module: nn.Sequential) -> Weights:
 
 
 def predict_rows(recipe: Linear, weights: Weights, X: Tensor) -> Tensor:
-    """Predict with one member of plain modules, X [row, column] → [row, output].
+    """Predict with one member of plain modules, X [row, column] → [row, output], in the precision of ``X``.
 
     Where implicit members or embeddings make much of each row, some thousand are predicted at once.
     """
-    module, tabm = as_module(recipe, weights).to(X.device), as_mlp(recipe).tabm
+    module, tabm = as_module(recipe, weights).to(X), as_mlp(recipe).tabm
     at_once = max(1, 4096 // max(1, tabm)) if tabm or EMBEDDED in weights else max(1, len(X))
     return torch.cat([module(rows) for rows in torch.split(X, at_once)])
 

@@ -1,7 +1,7 @@
 """What the fitted target becomes, learnt from the training rows of a fold, and the way back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,69 @@ Float = NDArray[np.float64]
 
 _ABOVE = {"log": 0.0, "box_cox": 0.0, "log1p": -1.0}
 """Targets must exceed this."""
+_LINKS = {"log": "log_rmse", "log1p": "rmsle"}
+"""The metric whose link scale a transform is."""
 
 
 @dataclass(frozen=True)
 class TargetTransform:
-    """A monotone function of targets and its inverse, each from float64 [n_rows] to the same."""
+    """A monotone function of targets and its inverse, each from float64 [n_rows] to the same, in plain numbers.
 
-    forward: Callable[[Float], Float]
-    inverse: Callable[[Float], Float]
+    Attributes
+    ----------
+    kind
+        As in `houseprice.recipes.Experiment.target_transform`, but for ``none``.
+    learnt
+        Of ``box_cox`` and ``yeo_johnson`` the power, of ``quantile`` the quantiles, ascending; the others learn
+        nothing.
+    ends
+        What the least and the largest of the fitted targets become; of what learns nothing, 0.
+    """
+
+    kind: str
+    learnt: tuple[float, ...] = ()
+    ends: tuple[float, float] = (0.0, 0.0)
+
+    def forward(self, values: Float) -> Float:
+        """Transform targets."""
+        if self.kind in _LINKS:
+            return METRICS[_LINKS[self.kind]].to_link(values)
+        return np.asarray(self._estimator().transform(values[:, None])[:, 0])
+
+    def inverse(self, values: Float) -> Float:
+        """Carry predictions back; those beyond what the inverse is defined for to the nearest of `ends`."""
+        if self.kind in _LINKS:
+            return METRICS[_LINKS[self.kind]].from_link(values)
+        low, high = (-np.inf, np.inf) if self.kind == "quantile" else _bounds(self.kind, self.learnt[0])
+        defined = (values > low) & (values < high)
+        nearest = np.where(defined, values, np.clip(values, *self.ends))
+        return np.asarray(self._estimator().inverse_transform(nearest[:, None])[:, 0])
+
+    def _estimator(self) -> Any:
+        """scikit-learn's transformer, as it was fitted."""
+        estimator = _unfitted(self.kind, len(self.learnt))
+        estimator.n_features_in_ = 1
+        if self.kind == "quantile":
+            estimator.n_quantiles_ = len(self.learnt)
+            estimator.quantiles_ = np.array(self.learnt)[:, None]
+            estimator.references_ = np.linspace(0, 1, len(self.learnt))
+        else:
+            estimator.lambdas_ = np.array(self.learnt)
+        return estimator
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """The scale that members are fitted on: (transformed target - centre) / spread."""
+
+    centre: float = 0.0
+    spread: float = 1.0
+    transform: TargetTransform | None = None
+
+    def inverse(self, fitted: Float) -> Float:
+        """Carry predictions back from the fitted scale, float64 [n_rows]."""
+        target = fitted * self.spread + self.centre
+        return self.transform.inverse(target) if self.transform else target
 
 
 def fit_transform(kind: str, y: Float, fit_rows: NDArray[np.int64], where: str) -> TargetTransform | None:
@@ -55,26 +110,21 @@ def fit_transform(kind: str, y: Float, fit_rows: NDArray[np.int64], where: str) 
             f"{where}: target_transform {kind!r} needs targets > {least:g}, but {int(bad.sum())} of {len(y)} are not "
             f"({listing(y[bad])}). Use 'yeo_johnson', 'quantile' or 'none'."
         )
-    if kind in ("log", "log1p"):
-        link = METRICS["log_rmse" if kind == "log" else "rmsle"]
-        return TargetTransform(link.to_link, link.from_link)
+    if kind in _LINKS:
+        return TargetTransform(kind)
+    known = y[fit_rows]
+    fitted = _unfitted(kind, min(1000, len(known))).fit(known[:, None])
+    low, high = fitted.transform(np.array([[known.min()], [known.max()]]))[:, 0].tolist()
+    learnt = fitted.quantiles_[:, 0] if kind == "quantile" else fitted.lambdas_
+    return TargetTransform(kind, tuple(learnt.tolist()), (low, high))
+
+
+def _unfitted(kind: str, n_quantiles: int) -> Any:
     from sklearn.preprocessing import PowerTransformer, QuantileTransformer
 
-    known = y[fit_rows]
     if kind == "quantile":
-        fitted = QuantileTransformer(n_quantiles=min(1000, len(known)), output_distribution="normal", subsample=None)
-    else:
-        fitted = PowerTransformer(method=kind.replace("_", "-"), standardize=False)
-    fitted.fit(known[:, None])
-    ends = fitted.transform(np.array([[known.min()], [known.max()]]))[:, 0]
-    low, high = _bounds(kind, float(fitted.lambdas_[0])) if kind != "quantile" else (-np.inf, np.inf)
-
-    def inverse(values: Float) -> Float:
-        defined = (values > low) & (values < high)
-        nearest = np.where(defined, values, np.clip(values, *ends))
-        return np.asarray(fitted.inverse_transform(nearest[:, None])[:, 0])
-
-    return TargetTransform(lambda values: np.asarray(fitted.transform(values[:, None])[:, 0]), inverse)
+        return QuantileTransformer(n_quantiles=n_quantiles, output_distribution="normal", subsample=None)
+    return PowerTransformer(method=kind.replace("_", "-"), standardize=False)
 
 
 def _bounds(kind: str, power: float) -> tuple[float, float]:
