@@ -86,7 +86,7 @@ check: setup  ## format, lint and types
 	$(BIN)/mypy
 
 test: setup  ## run the tests (within 5 minutes)
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -m 'not long' -n 2 --dist worksteal
 
 test-long: setup  ## run the tests that take longer
 	$(BIN)/pytest -m long

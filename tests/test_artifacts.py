@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(store: ArtifactStore) -> None:
     store.folder.write_text("a file where the folder should be", encoding="utf-8")
-    with pytest.raises(StorageError, match=r"artifacts.* cannot be written: .*choose another with --root"):
+    with pytest.raises(StorageError, match=r"artifacts.* cannot be written: .*is no folder, .*Move it away"):
         save(store, stage())
 
 

@@ -47,7 +47,8 @@ def on_a_terminal(root: Path, n_columns: int, *arguments: str) -> str:
     """What a person sees in a terminal so wide, without colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, n_columns, 0, 0))
-    process = subprocess.Popen(command(root, *arguments), stdout=theirs, stderr=subprocess.PIPE, env=environment())
+    env = {name: value for name, value in environment().items() if name != "COLUMNS"}  # the terminal itself is asked
+    process = subprocess.Popen(command(root, *arguments), stdout=theirs, stderr=subprocess.PIPE, env=env)
     os.close(theirs)
     shown = b""
     try:

@@ -1,7 +1,9 @@
 """The competition file: what it means, its overrides, and every fault refused with its key and the nearest known."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +74,11 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "[ensembles.both]",
         '[experiments.deep]\nlike = "mpl"\n\n[ensembles.both]',
         ("experiments.deep.like", "unknown name 'mpl'", "did you mean 'mlp'?"),
+    ),
+    "like a list": (
+        "[ensembles.both]",
+        '[experiments.deep]\nlike = ["mlp"]\n\n[ensembles.both]',
+        ("experiments.deep.like",),
     ),
     "like oneself": (
         "[ensembles.both]",
@@ -154,6 +161,101 @@ def test_every_fault_is_told_at_once(tiny_root: Path) -> None:
     first, second = str(refusal.value).splitlines()
     assert "folds.main.k" in first
     assert "experiments.mlp.epochs" in second
+
+
+LIKES = """
+[experiments.deep]
+like = "mlp"
+[experiments.deeper]
+like = "deep"
+input_dropout = 0.1
+[experiments.other]
+like = "mlp"
+kind = "ridge"
+
+[ensembles.both]"""
+
+
+@pytest.mark.parametrize("wrong", ["epohcs = 2", 'epochs = "two"', "epochs = 0"])
+def test_a_fault_in_a_table_that_others_are_like_is_told_once_where_it_stands(tiny_root: Path, wrong: str) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    likes = LIKES.replace('kind = "ridge"', "")
+    path.write_text(TINY_TOML.replace("epochs = 2", wrong).replace("\n[ensembles.both]", likes), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"competition\.toml: experiments\.mlp[.:]") as refusal:
+        load_competition(path)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_fault_of_the_table_that_is_like_another_is_told_of_it(tiny_root: Path) -> None:
+    path = tiny_root / "data" / "tiny" / "competition.toml"
+    toml = TINY_TOML.replace("epochs = 2", "epochs = 0").replace("\n[ensembles.both]", LIKES)
+    path.write_text(toml.replace("dropout = 0.1", "dropout = 1.1"), encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_competition(path)
+    told = str(refusal.value).splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "experiments.mlp.epochs",
+        "experiments.deeper.input_dropout",
+        "experiments.other",
+    ]
+    assert "unknown key 'hidden'" in told[2]  # which only a ridge doesn't know
+
+
+ENORMOUS = {
+    "experiments.mlp.epochs": "less than or equal to 1000000",
+    "experiments.mlp.seeds": "less than or equal to 10000",
+    "experiments.mlp.batch_size": "less than or equal to 1000000",
+    "experiments.mlp.tabm": "less than or equal to 4096",
+    "folds.main.k": "less than or equal to 10000",
+    "folds.main.repeats": "less than or equal to 1000",
+    "features.default.pieces": "less than or equal to 4096",
+    "features.default.max_columns": "less than or equal to 1000000",
+    "threads": "less than or equal to 1024",
+}
+
+
+@pytest.mark.parametrize(("key", "words"), ENORMOUS.items(), ids=ENORMOUS)
+def test_enormous_numbers_are_refused_with_their_bound(key: str, words: str, load_tiny: LoadTiny) -> None:
+    with pytest.raises(ConfigError, match=rf"{re.escape(key)}: .*{words} \(it is 1000000000\)"):
+        load_tiny(f"{key}=1000000000")
+
+
+def test_enormous_networks_are_refused(load_tiny: LoadTiny) -> None:
+    with pytest.raises(ConfigError, match=r"experiments\.mlp\.hidden\.0: .*less than or equal to 65536"):
+        load_tiny("mlp.hidden=[1000000000]")
+    with pytest.raises(ConfigError, match=r"experiments\.mlp\.hidden: .*at most 64 items"):
+        load_tiny(f"mlp.hidden={[8] * 65}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ("mlp.seeds=1000", "folds.main.repeats=100"),
+            "k = 4 × repeats = 100 × seeds = 1000: 400,000 members, and 100,000",
+        ),
+        (("mlp.seeds=1000", "mlp.epochs=100000"), "4,000 members, of 400,000,000 epochs in all, and 100,000,000"),
+    ],
+)
+def test_what_is_enormous_as_a_product_is_refused(overrides: tuple[str, ...], words: str, load_tiny: LoadTiny) -> None:
+    with pytest.raises(ConfigError, match=f"experiments.mlp: .*{words} are the most. Lower"):
+        load_tiny(*overrides)
+
+
+def whole_numbers(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that a JSON schema says of whole numbers, at whatever depth."""
+    if schema.get("type") == "integer":
+        yield schema
+    for value in schema.values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                yield from whole_numbers(each)
+
+
+def test_every_whole_number_of_the_file_has_bounds() -> None:
+    found = list(whole_numbers(Competition.model_json_schema()))
+    assert len(found) > 20
+    assert [each for each in found if not ({"maximum", "exclusiveMaximum"} & each.keys() and "minimum" in each)] == []
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tiny_root: Path, load_tiny: LoadTiny) -> None:

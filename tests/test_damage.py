@@ -192,6 +192,78 @@ def test_an_artifact_that_vanishes_between_its_record_and_its_value_is_computed_
     assert entry_of(root).read_bytes() == entry_of(original).read_bytes()
 
 
+# what is no file, and no folder ---------------------------------------------------------------------------
+
+IN_THE_PLACE: dict[str, Callable[[Path], object]] = {
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to nowhere": lambda path: path.symlink_to("/nowhere/at/all"),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a file": Path.touch,
+}
+FOLDERS = {"raw": "data/tiny/raw", "artifacts": "data/tiny/artifacts", "submissions": "submissions"}
+
+
+def put(kind: str, path: Path) -> None:
+    """In the place of what is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    IN_THE_PLACE[kind](path)
+
+
+@pytest.mark.parametrize("kind", ["a link to itself", "a link to nowhere", "a pipe", "a file"])
+@pytest.mark.parametrize("name", FOLDERS)
+def test_what_is_no_folder_is_named_with_the_way_out(root: Path, original: Path, name: str, kind: str) -> None:
+    entry_of(root).unlink()
+    put(kind, root / FOLDERS[name])
+    line = refused(root, "submit")
+    if (name, kind) == ("raw", "a link to nowhere"):  # where there could be files, there are none yet
+        assert "no data for competition 'tiny': raw/ is empty" in line
+    else:
+        assert f"project/{FOLDERS[name]}" in line
+        assert any(words in line for words in ("is no folder", "Not a directory", "Too many levels of symbolic links"))
+    (root / FOLDERS[name]).unlink()
+    assert "no folder" not in call(root, "submit", "--set", "threads=1")[2]
+
+
+@pytest.mark.parametrize("kind", ["a link to itself", "a link to nowhere", "a pipe", "a folder"])
+@pytest.mark.parametrize("name", ["train.csv", "test.csv", "sample_submission.csv"])
+def test_a_raw_file_that_is_none_is_named(root: Path, name: str, kind: str) -> None:
+    put(kind, root / "data" / "tiny" / "raw" / name)
+    if (name, kind) == ("sample_submission.csv", "a link to nowhere"):  # it counts as absent, and is made
+        submit(root)
+        return
+    assert f"raw/{name}: " in (line := refused(root, "submit"))
+    assert "cannot be read: " in line or "no such file" in line
+
+
+@pytest.mark.parametrize("kind", ["a link to itself", "a link to nowhere", "a pipe", "a folder"])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_an_entry_that_is_no_file_is_not_read(root: Path, suffix: str, kind: str) -> None:
+    path = entry_of(root).with_suffix(suffix)
+    put(kind, path)
+    assert f"{path.name}: cannot be read: " in refused(root, "reproduce")
+    status, _, said = call(root, "submit")
+    assert status == (1 if kind == "a folder" else 0), said
+
+
+@pytest.mark.parametrize("kind", ["a link to itself", "a pipe", "a folder"])
+def test_a_competition_file_that_is_none_is_named(root: Path, kind: str) -> None:
+    put(kind, root / "data" / "tiny" / "competition.toml")
+    assert "competition.toml: cannot be read as TOML: " in refused(root, "submit")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a folder"])
+def test_a_leaderboard_that_is_no_file_is_named(root: Path, kind: str) -> None:
+    put(kind, root / "data" / "tiny" / "leaderboard.db")
+    assert "leaderboard.db: " in refused(root, "leaderboard")
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
 def edit_records(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
     for path in root.rglob("record.json"):
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 from competitions import PACKAGE, environment
 
 FLOORS = (  # from the ground; the rooms of one line import none of each other
-    {"errors", "machine"},
+    {"errors", "machine", "pace"},
     {"documents", "files", "online", "report.figures", "tasks", "scores"},
     {"metrics", "schema"},
     {"own_metric", "preparation", "recipes"},
@@ -19,15 +19,16 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"competition"},
     {"data.dates", "course.data", "course.images", "course.piecewise"},
     {
-        "data.guesses",
+        "data.compact",
         "data.expressions",
         "data.encodings",
         "data.patterns",
         "data.sample",
         "data.reading",
         "data.folds",
+        "data.seams",
     },
-    {"data.tables", "course.fashion"},
+    {"data.guesses", "data.tables", "course.fashion"},
     {"data.shift"},
     {"data.ingest", "data.leaks", "data.new_rows", "data.roles", "data.columns"},
     {"data.preprocessor"},

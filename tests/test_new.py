@@ -15,9 +15,10 @@ import sklearn.datasets
 from competitions import environment
 from conftest import REPOSITORY
 from houseprice.competition import load_competition
+from houseprice.config import Competition
 from houseprice.data.guesses import Guess, guess, shape_of
-from houseprice.errors import ConfigError
-from houseprice.scaffold import as_toml
+from houseprice.errors import ConfigError, HousePriceError
+from houseprice.scaffold import Files, as_toml, scaffold
 
 SHARED = REPOSITORY.parent / "shared"
 
@@ -69,10 +70,7 @@ def test_task_and_metric_are_guessed(
 
 def test_columns_that_the_test_file_lacks_are_dropped(tmp_path: Path) -> None:
     found = guessed([1.5, 2.5, 3.25], None, {"Tax": IDS, 'in "€"': IDS}, target="Price")
-    path = tmp_path / "mine" / "competition.toml"
-    path.parent.mkdir()
-    path.write_text(as_toml("mine", found), encoding="utf-8")
-    assert load_competition(path).ingest.drop_columns == ("Tax", 'in "€"')
+    assert loaded(found, tmp_path).ingest.drop_columns == ("Tax", 'in "€"')
 
 
 def test_what_is_told_is_not_guessed() -> None:
@@ -113,13 +111,166 @@ def test_files_without_an_id_or_a_target_say_what_to_do() -> None:
 @pytest.mark.parametrize("column", ["Price", 'the "true" price', "Preis in €\\m²", "ends in #"])
 def test_the_file_is_one_that_can_be_loaded(cells: list[Any], column: str, tmp_path: Path) -> None:
     found = guessed(cells)
-    path = tmp_path / "mine" / "competition.toml"
-    path.parent.mkdir()
-    renamed = Guess(**{**vars(found), "target": column})
-    path.write_text(as_toml("mine", renamed), encoding="utf-8")
-    competition = load_competition(path)
+    competition = loaded(Guess(**{**vars(found), "target": column}), tmp_path)
     assert (competition.target, competition.task, competition.metric) == (column, found.task, found.metric)
     assert len(competition.runs_of(competition.entry)) == 3
+
+
+# folds that are cut as the test file was cut off -------------------------------------------------------------
+
+
+def cut_files(
+    column: str, train: list[str], test: list[str], labels: tuple[str, ...] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both files with a column of some cells beside an id and a number; the target are labels in turn, or numbers."""
+    cells = [*train, *test]
+    columns = {
+        "Row": [f"r{row}" for row in range(len(cells))],
+        "Size": [f"{row * 37 % 101}.5" for row in range(len(cells))],
+    }
+    frame = pd.DataFrame({**columns, column: cells}, dtype="str")
+    target = [labels[row % len(labels)] if labels else str(row * 13 % 97 + 0.5) for row in range(len(train))]
+    return frame[: len(train)].assign(Outcome=target), frame[len(train) :]
+
+
+def each_four_times(form: str, numbers: range) -> list[str]:
+    return [form.format(number) for number in numbers for _ in range(4)]
+
+
+def days(first: str, periods: int) -> list[str]:
+    return [day.strftime("%d.%m.%Y") for day in pd.date_range(first, periods=periods)]
+
+
+CUT = {
+    "patients": ("patient", each_four_times("P{:03}", range(30)), each_four_times("P{:03}", range(30, 45)), "grouped"),
+    "ids in numbers": ("patient_id", each_four_times("{}", range(30)), each_four_times("{}", range(30, 45)), "grouped"),
+    "other numbers between": (
+        *("beds", each_four_times("{}0", range(0, 60, 2)), each_four_times("{}0", range(1, 31, 2)), "grouped"),
+    ),
+    "one patient in both": (
+        *("patient", each_four_times("P{:03}", range(30)), each_four_times("P{:03}", range(29, 60)), "grouped"),
+    ),
+    "days": ("Day", days("2020-01-01", 120), days("2020-04-30", 40), "expanding"),
+    "years": ("Year", each_four_times("20{}", range(10, 20)), each_four_times("20{}", range(20, 23)), "expanding"),
+    "compact dates": ("Day", each_four_times("202001{}", range(10, 30)), ["20200201"] * 40, "expanding"),
+}  # fmt: skip
+NOT_CUT = {
+    "the same patients": ("patient", each_four_times("P{:03}", range(30)), each_four_times("P{:03}", range(20))),
+    "a third of them": ("patient", each_four_times("P{:03}", range(30)), each_four_times("P{:03}", range(25, 40))),
+    "each patient once": ("patient", [f"P{row}" for row in range(120)], [f"P{row}" for row in range(120, 160)]),
+    "few kinds": ("patient", each_four_times("P{:03}", range(9)) * 3, each_four_times("P{:03}", range(9, 20))),
+    "few test rows": ("patient", each_four_times("P{:03}", range(30)), each_four_times("P{:03}", range(30, 32))),
+    "gaps": ("patient", [*each_four_times("P{:03}", range(30)), "NA"], each_four_times("P{:03}", range(30, 45))),
+    "weeks that go on counting": ("week", each_four_times("{}", range(30)), each_four_times("{}", range(30, 45))),
+    "fractions": ("dose", each_four_times("{}.5", range(0, 60, 2)), each_four_times("{}.5", range(1, 31, 2))),
+    "days among others": ("Day", days("2020-01-01", 120), days("2020-02-10", 40)),
+    "days before": ("Day", days("2020-04-30", 120), days("2020-01-01", 40)),
+    "a fifth of the days before": ("Day", days("2020-01-01", 120), [*days("2020-04-30", 32), *days("2020-01-01", 8)]),
+    "days with a gap": ("Day", [*days("2020-01-01", 119), ""], days("2020-04-30", 40)),
+    "one day": ("Day", ["01.01.2020"] * 120, ["02.01.2020"] * 40),
+    "lengths": ("Length", each_four_times("{}", range(1900, 1930)), each_four_times("{}", range(1905, 1920))),
+}
+
+
+@pytest.mark.parametrize(("column", "train", "test", "scheme"), CUT.values(), ids=CUT)
+def test_folds_are_cut_as_the_test_file_was(column: str, train: list[str], test: list[str], scheme: str) -> None:
+    found = guess(*cut_files(column, train, test), None, {})
+    assert (found.scheme, found.by, found.repeats) == (scheme, column, 1 if scheme == "expanding" else 2)
+    assert repr(column) in found.reasons["scheme"]
+    assert "--folds shuffled" in found.reasons["scheme"]
+    assert found.no_features == ((column,) if scheme == "grouped" else ())
+    of_classes = guess(*cut_files(column, train, test, ("a", "b", "c")), None, {})
+    assert of_classes.scheme == {"grouped": "stratified_grouped"}.get(scheme, scheme)
+    assert "--folds stratified" in of_classes.reasons["scheme"]
+
+
+@pytest.mark.parametrize(("column", "train", "test"), NOT_CUT.values(), ids=NOT_CUT)
+def test_rows_that_may_be_dealt_by_chance_are(column: str, train: list[str], test: list[str]) -> None:
+    found = guess(*cut_files(column, train, test), None, {})
+    assert (found.scheme, found.by, found.no_features) == ("shuffled", None, ())
+    assert guess(*cut_files(column, train, test, ("a", "b", "c")), None, {}).scheme == "stratified"
+
+
+def test_time_comes_before_groups_and_ids_before_other_columns_of_groups() -> None:
+    train, test = cut_files("visit", *CUT["days"][1:3])
+    for place, column in enumerate(("session", "patient_id", "ward")):
+        groups = [f"{column}{row // (3 + place)}" for row in range(160)]
+        train, test = train.assign(**{column: groups[:120]}), test.assign(**{column: groups[120:]})
+    assert guess(train, test, None, {}).by == "visit"
+    assert guess(train.drop(columns="visit"), test.drop(columns="visit"), None, {}).by == "patient_id"
+    without = ["visit", "patient_id"]
+    assert guess(train.drop(columns=without), test.drop(columns=without), None, {}).by == "ward"
+
+
+def test_folds_are_no_more_than_groups_or_times() -> None:
+    years = each_four_times("{}", range(2000, 2004))
+    assert guess(*cut_files("Year", years, ["2004"] * 9), None, {}).k == 3
+    patients = cut_files("patient", each_four_times("P{}", range(4)), each_four_times("P{}", range(4, 8)))
+    assert guess(*patients, None, {"by": "patient"}).k == 4
+
+
+def test_folds_in_time_are_guessed_only_where_the_first_block_has_all_classes() -> None:
+    train, test = cut_files(*CUT["days"][:3], ("a", "b"))
+    early = train.assign(Outcome=["a"] * 30 + ["a", "b"] * 45)
+    assert (guess(early, test, None, {}).scheme, guess(early, test, None, {}).k) == ("expanding", 2)
+    late = train.assign(Outcome=["a"] * 80 + ["a", "b"] * 20)
+    assert guess(late, test, None, {}).scheme == "stratified"
+    with pytest.raises(ConfigError, match="--by Day: the column does not cut the rows in 2 expanding folds"):
+        guess(late, test, None, {"by": "Day"})
+
+
+@pytest.mark.parametrize(
+    ("told", "scheme", "by"),
+    [
+        ({"folds": "shuffled"}, "shuffled", None),
+        ({"folds": "contiguous"}, "contiguous", None),
+        ({"folds": "rolling", "by": "Day"}, "rolling", "Day"),
+        ({"by": "Day"}, "expanding", "Day"),
+        ({"by": "Size"}, "grouped", "Size"),
+        ({"folds": "stratified_grouped", "by": "Size"}, "stratified_grouped", "Size"),
+        ({"folds": "given", "by": "Part"}, "given", "Part"),
+    ],
+)
+def test_flags_say_otherwise_than_the_files(told: dict[str, str], scheme: str, by: str | None, tmp_path: Path) -> None:
+    train, test = cut_files(*CUT["days"][:3])
+    train["Part"] = [str(row % 3) for row in range(len(train))]  # which the test file lacks
+    found = guess(train, test, None, {"target": "Outcome", **told})
+    assert (found.scheme, found.by) == (scheme, by)
+    assert "scheme" not in found.reasons
+    assert found.dropped == (() if by == "Part" else ("Part",))
+    folds = loaded(found, tmp_path).folds["main"]
+    assert (folds.scheme, folds.by, folds.k, folds.repeats) == (scheme, by, found.k, found.repeats)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"folds": "expnding"}, "--folds expnding: Input should be 'shuffled', .*'expanding'"),
+        ({"folds": "grouped"}, "--folds grouped: by: grouped folds need the column of their groups"),
+        ({"folds": "shuffled", "by": "Day"}, "--folds shuffled --by Day: by: of no use to shuffled folds"),
+        ({"by": "Dya"}, r"--by: no column 'Dya' in the training file; did you mean 'Day'\?"),
+        ({"folds": "expanding", "by": "Row"}, "column 'Row', .* has cells that are neither numbers nor dates"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(told: dict[str, str], words: str) -> None:
+    with pytest.raises(HousePriceError, match=words):
+        guess(*cut_files(*CUT["days"][:3]), None, told)
+
+
+def loaded(found: Guess, folder: Path) -> Competition:
+    """The competition of a guess, by way of its file."""
+    path = folder / "mine" / "competition.toml"
+    path.parent.mkdir()
+    path.write_text(as_toml("mine", found), encoding="utf-8")
+    return load_competition(path)
+
+
+def test_a_column_of_any_name_is_named_in_the_file(tmp_path: Path) -> None:
+    column = 'the\n"patient"\x7f\x1b € #'
+    found = guess(*cut_files(column, *CUT["patients"][1:3], ("on\ne", "two")), None, {})
+    competition = loaded(found, tmp_path)
+    assert competition.folds["main"].by == column
+    assert competition.features["default"].drop == (column,)
 
 
 def test_networks_are_shaped_by_the_number_of_rows() -> None:
@@ -197,6 +348,45 @@ def test_titanic_is_submitted_as_it_is(tmp_path: Path) -> None:
     assert {line[1] for line in lines[1:]} == {"0", "1"}
 
 
+def write_cut(folder: Path, name: str, labels: tuple[str, ...] = ()) -> tuple[object, ...]:
+    """Files that are cut, and the options that name them."""
+    for file, frame in zip(("train", "test"), cut_files(*CUT[name][:3], labels), strict=True):
+        frame.to_csv(folder / f"{file}.csv", index=False)
+    return "--train", folder / "train.csv", "--test", folder / "test.csv"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "labels"), [("patients", ("yes", "no")), ("patients", ()), ("days", ("yes", "no"))])
+def test_cut_files_are_submitted_as_they_are(name: str, labels: tuple[str, ...], tmp_path: Path) -> None:
+    found, lines, _ = new_and_submit(tmp_path, *write_cut(tmp_path, name, labels))
+    assert found["by"] == CUT[name][0]
+    assert len(lines) == 1 + len(CUT[name][2])
+
+
+def test_what_is_guessed_of_folds_is_told_with_the_way_back(tmp_path: Path) -> None:
+    files = write_cut(tmp_path, "patients")
+    told = houseprice("new", "mine", *files, "--root", tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "grouped by patient, 10 × 2" in " ".join(told.stdout.split())
+    assert "--folds shuffled" in " ".join(told.stdout.split())
+    back = houseprice("new", "other", *files, "--root", tmp_path, "--folds", "shuffled", "--json")
+    assert json.loads(back.stdout)["scheme"] == "shuffled"
+
+
+@pytest.mark.parametrize(("n_looked_at", "by"), [(100, "patient"), (40, None)])
+def test_beyond_the_first_rows_a_column_is_read_to_its_end(
+    n_looked_at: int, by: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the first patients of the test file are others, and the later ones those of the training file."""
+    monkeypatch.setattr("houseprice.scaffold._LOOKED_AT", n_looked_at)
+    train, test = CUT["patients"][1:3]
+    later = test if by else [*test, *train]
+    for file, frame in zip(("train", "test"), cut_files("patient", train, later), strict=True):
+        frame.to_csv(tmp_path / f"{file}.csv", index=False)
+    _, found = scaffold(tmp_path, "mine", Files(tmp_path / "train.csv", tmp_path / "test.csv"), {})
+    assert found.by == by
+
+
 def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Path) -> None:
     write_bundled(tmp_path, "diabetes")
     files = ("--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--root", tmp_path)
@@ -216,5 +406,7 @@ def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Pa
         refused = houseprice("new", "other", "--train", tmp_path / wrong, *files[2:])
         assert refused.returncode == 1
         assert words in refused.stderr
-    assert houseprice("new", "../out", *files).returncode == 1
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine"]
+    for name, make in (("file", Path.touch), ("link", lambda path: path.symlink_to("link"))):
+        make(tmp_path / "data" / name)
+        assert "there is a competition of this name" in houseprice("new", name, *files).stderr

@@ -11,6 +11,7 @@ from houseprice.data import reading
 from houseprice.data.reading import CsvFile, open_csv
 from houseprice.data.tables import read_tables
 from houseprice.errors import DataError
+from houseprice.pace import Paced
 
 MISSING = ("", "NA", "nan", "NaN")
 CELLS = (
@@ -126,8 +127,11 @@ def test_a_gap_is_what_the_file_says_to_the_letter(tiny_files: dict[str, bytes],
 
 
 def test_progress_is_told(monkeypatch: pytest.MonkeyPatch, tiny_files: dict[str, bytes], load_tiny: LoadTiny) -> None:
-    monkeypatch.setattr(reading, "_SECONDS_OF_SILENCE", -1.0)
+    monkeypatch.setattr(Paced, "seconds", 0.0)
     monkeypatch.setattr(reading, "_CHUNK_CELLS", 12 * 6)
     told: list[str] = []
     read_tables(tiny_files, load_tiny(), told.append)
-    assert told[:2] == ["train.csv: 12 rows read", "train.csv: 24 rows read"]
+    assert [line for line in told if "rows read" in line][:2] == ["train.csv: 12 rows read", "train.csv: 24 rows read"]
+    assert told[0] == "train.csv: 0 of 0 MB checked"
+    assert "train.csv: 5 of 5 columns typed" in told
+    assert "tables: 4 of 4 columns checked" in told

@@ -1,5 +1,6 @@
 """Reading CSV files: every cell accounted for, one type a column, gaps as the competition file says."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,17 @@ def test_tables_are_typed_and_indexed_by_id(tiny_files: Files, load_tiny: LoadTi
     assert tables.target.dtype == np.float64
     assert list(tables.train.index) == list(tables.target.index) == [f"{i:03d}" for i in range(1, 25)]
     assert list(tables.sample_ids) == [f"{i}" for i in range(101, 109)]
+
+
+def test_tables_are_stored_as_they_are(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    """Text lies on the disk as codes; what comes back has the same cells, gaps and types."""
+    tables = read_tables(tiny_files, load_tiny("ingest.none_columns=[]", 'folds.main={scheme="given", by="Street"}'))
+    assert tables.train["Pool"].isna().any()
+    assert not tables.by.empty
+    loaded = pickle.loads(pickle.dumps(tables))
+    assert_same(loaded, tables)
+    pd.testing.assert_frame_equal(loaded.by, tables.by)
+    assert loaded.train["Pool"].dtype == TEXT
 
 
 def test_none_of_it_is_a_category_and_a_gap_is_a_gap(tiny_files: Files, load_tiny: LoadTiny) -> None:

@@ -143,6 +143,21 @@ def test_nonsense_in_a_manifest_is_one_line_or_plays_no_role(root: Path, name: s
     assert "\x1b" not in refused(root, "reproduce")
 
 
+@pytest.mark.parametrize("key", ["epochs", "seeds", "batch_size", "embedding_frequencies"])
+def test_a_manifest_cannot_ask_for_years(root: Path, key: str) -> None:
+    path = entry_of(root).with_suffix(".json")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["competition"]["experiments"]["mlp"][key] = 10**9
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    assert f"blend.json: competition: experiments.mlp.{key}: Input should be less" in refused(root, "reproduce")
+
+
+def test_a_network_beyond_the_memory_of_the_machine_is_refused_before_it_is_made(root: Path) -> None:
+    said = refused(root, "train", "mlp", "--set", f"mlp.hidden={[65_536] * 60}")
+    assert "out of memory: 2 members at a time, of" in said
+    assert "and this machine has" in said
+
+
 @pytest.mark.parametrize("metadata", [None, {}, {"houseprice": "["}, {"houseprice": "[" * 9999}, {"houseprice": "7"}])
 def test_safetensors_of_others_are_one_line(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     from safetensors.numpy import save_file
@@ -159,6 +174,28 @@ def test_bytes_that_are_no_safetensors_are_one_line(tmp_path: Path, head: bytes)
     path.write_bytes(head)
     with pytest.raises(StorageError, match=r"weights\.safetensors: can't be read"):
         load_weights(path)
+
+
+# names ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "..", ".", "", "a/b", "/etc", "a b", "a.b", "a\n", "~", "nul:", "x" * 100_000]
+)
+def test_a_name_of_a_competition_is_no_path(name: str, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    csv_file = tmp_path / "files" / "train.csv"
+    csv_file.write_text("Id,Size,Price\n1,2,3\n")
+    for arguments in (
+        ["submit", "-c", name],
+        ["new", name, "--train", str(csv_file), "--test", str(csv_file), "--target", "Price"],
+    ):
+        result = CliRunner().invoke(app, [*arguments, "--root", str(tmp_path)])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "letters, digits, '_' and '-', at most 64 of them" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert len(result.stderr) < 300
+    assert [path.name for path in tmp_path.iterdir()] == ["files"]
 
 
 # code -----------------------------------------------------------------------------------------------------

@@ -20,12 +20,22 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from houseprice.documents import parse_json
 from houseprice.errors import StorageError
-from houseprice.files import LARGE, locked, remove_abandoned, scratch_folder, sha256_of, storing, write_atomically
+from houseprice.files import (
+    LARGE,
+    HashedFile,
+    locked,
+    remove_abandoned,
+    scratch_folder,
+    sha256_of,
+    storing,
+    write_atomically,
+)
 from houseprice.machine import peak_memory_mb
+from houseprice.pace import Paced
 from houseprice.unfinished import MemberFolder
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn")
@@ -292,12 +302,22 @@ class ArtifactStore:
                 start = time.perf_counter()
                 value = compute(*arguments)
                 del arguments  # a large table need not be held while the value is written
-                seconds = time.perf_counter() - start
-                summary = {**summarize(value), "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
-                self.save(stage, value, summary, time.time_ns())
-                self.say(f"{stage.slot}: done in {seconds:.1f} s")
+                self._save_new(stage, value, summarize(value), time.perf_counter() - start)
             self.members_of(stage).remove()
         return value
+
+    def keep(self, stage: Stage, value: Any, summary: Mapping[str, Any], seconds: float) -> None:
+        """Store the value of a stage that was computed outside of it, in so many seconds, unless it has one."""
+        if self.find(stage):
+            return
+        with self._alone_at(stage):
+            if not self.find(stage):
+                self._save_new(stage, value, summary, seconds)
+
+    def _save_new(self, stage: Stage, value: Any, summary: Mapping[str, Any], seconds: float) -> None:
+        whole = {**summary, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+        self.save(stage, value, whole, time.time_ns())
+        self.say(f"{stage.slot}: done in {seconds:.1f} s")
 
     @contextmanager
     def _alone_at(self, stage: Stage) -> Iterator[None]:
@@ -331,14 +351,11 @@ class ArtifactStore:
         StorageError
             If the disk is full or the folder can't be written; nothing is left behind.
         """
-        import joblib
-
         place = self.place(stage)
         with storing(place):
             self.folder.mkdir(parents=True, exist_ok=True)
             with scratch_folder(self.folder, ".part-") as staged:
-                write_atomically(staged / "value.joblib", lambda file: joblib.dump(value, file))
-                digest = sha256_of(staged / "value.joblib")
+                digest = self._write_value(staged / "value.joblib", stage, value)
                 record = Record(stage.slot, stage.fingerprint, stage.components, digest, summary, order)
                 text = json.dumps({**record.__dict__, "check": record.check}, indent=1)
                 write_atomically(staged / "record.json", lambda file: file.write(text.encode()))
@@ -348,6 +365,21 @@ class ArtifactStore:
                     if not self.find(stage):  # another process may have been first: its value is as good as ours
                         raise
         return record
+
+    def _write_value(self, path: Path, stage: Stage, value: Any) -> str:
+        """Write a value, and return the SHA-256 of its bytes, hashed as they are written: they are not read again."""
+        import joblib
+
+        say, digest = Paced(self.say), ""
+
+        def write(file: IO[bytes]) -> None:
+            nonlocal digest
+            hashed = HashedFile(file, lambda n_bytes: say(f"{stage.slot}: {n_bytes / 1e6:,.0f} MB written"))
+            joblib.dump(value, hashed)
+            digest = hashed.sha256
+
+        write_atomically(path, write)
+        return digest
 
     def _put(self, staged: Path, place: Path, stage: Stage) -> None:
         """Rename a whole artifact into its place."""

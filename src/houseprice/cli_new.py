@@ -23,6 +23,10 @@ def new(
         str | None, typer.Option("--task", metavar="TASK", help="regression, binary or multiclass.")
     ] = None,
     metric: Annotated[str | None, typer.Option("--metric", metavar="METRIC", help="One of the task's.")] = None,
+    folds: Annotated[
+        str | None, typer.Option("--folds", metavar="SCHEME", help="shuffled, stratified, grouped, expanding, …")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Of the folds' groups or times.")] = None,
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
@@ -31,7 +35,7 @@ def new(
     from houseprice.console import print_json, print_notes, print_table
     from houseprice.scaffold import Files, scaffold
 
-    told = {"id": id_column, "target": target, "task": task, "metric": metric}
+    told = {"id": id_column, "target": target, "task": task, "metric": metric, "folds": folds, "by": by}
     path, found = scaffold(root, name, Files(train, test, sample), told)
     pipeline.ingest(open_workspace(root, name))
     if as_json:
@@ -39,6 +43,8 @@ def new(
         return
     keys = {"id": found.id, "target": found.target, "task": found.task, "metric": found.metric}
     rows = [(key, value, found.reasons.get(key, "told")) for key, value in keys.items()]
-    rows.append(("folds", f"{found.k} × {found.repeats}", found.reasons["folds"]))
+    scheme = f"{found.scheme} by {found.by}" if found.by else found.scheme
+    why = "; ".join(found.reasons[key] for key in ("folds", "scheme") if key in found.reasons)
+    rows.append(("folds", f"{scheme}, {found.k} × {found.repeats}", why))
     print_table(f"{path}: guessed from the files", ["key", "value", "why"], rows)
     print_notes([f"Change there what is wrong. Next: make submit COMPETITION={name}, or houseprice submit -c {name}"])

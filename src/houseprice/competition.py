@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from pydantic import ValidationError
 from houseprice.config import Competition
 from houseprice.documents import parse_toml
 from houseprice.errors import ConfigError, nearest
+from houseprice.files import read_regular
 
 _WIDEST_VALUE = 200  # characters of a message
 _MOST_STEPS = 8  # of an override's key
+
+_Place = tuple[str, str]
 
 
 def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
@@ -33,7 +36,7 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         Naming the file, the key, the value and the nearest known key.
     """
     try:
-        document = parse_toml(path.read_bytes().decode("utf-8-sig"))
+        document = parse_toml(read_regular(path).decode("utf-8-sig"))
     except FileNotFoundError as error:
         others = sorted(found.parent.name for found in path.parent.parent.glob("*/competition.toml"))
         raise ConfigError(
@@ -48,8 +51,8 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     for override in overrides:
         _override(document, override)
-    _inherit(document, path)
-    competition = competition_from_json(document, " --set ".join([str(path), *map(_cut, overrides)]))
+    likes = _inherit(document, path)
+    competition = competition_from_json(document, " --set ".join([str(path), *map(_cut, overrides)]), likes)
     if competition.name != path.parent.name:
         raise ConfigError(
             f"{path}: name = {competition.name!r}, but its folder is {path.parent.name!r}; make them equal"
@@ -57,8 +60,10 @@ def load_competition(path: Path, overrides: Sequence[str] = ()) -> Competition:
     return competition
 
 
-def competition_from_json(document: Any, where: str) -> Competition:
+def competition_from_json(document: Any, where: str, likes: Mapping[_Place, str] | None = None) -> Competition:
     """Check a whole competition given as plain values: parsed from its file, or as a manifest records it.
+
+    ``likes`` has the neighbour of each table that is like one, by section and name: what is wrong in both is said once.
 
     Raises
     ------
@@ -68,7 +73,19 @@ def competition_from_json(document: Any, where: str) -> Competition:
     try:
         return Competition.model_validate(_with_tuples(document))
     except ValidationError as error:
-        raise ConfigError("\n".join(_complaint(where, dict(detail)) for detail in error.errors())) from error
+        details = _once([dict(detail) for detail in error.errors()], likes or {})
+        raise ConfigError("\n".join(_complaint(where, detail) for detail in details)) from error
+
+
+def _once(details: list[dict[str, Any]], likes: Mapping[_Place, str]) -> list[dict[str, Any]]:
+    """Findings without those that a table has from the one that it is like, which has them, too."""
+    found = {(*detail["loc"], detail["msg"]) for detail in details}
+
+    def is_inherited(section: str = "", name: str = "", *rest: object) -> bool:
+        base = likes.get((section, name))
+        return base is not None and ((section, base, *rest) in found or is_inherited(section, base, *rest))
+
+    return [detail for detail in details if not is_inherited(*detail["loc"], detail["msg"])]
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -97,12 +114,24 @@ def _override(document: dict[str, Any], override: str) -> None:
     table[steps[-1]] = value
 
 
-def _inherit(document: dict[str, Any], path: Path) -> None:
-    """Give every table with ``like = "NAME"`` the keys of its neighbour NAME that it does not say otherwise."""
+def _inherit(document: dict[str, Any], path: Path) -> dict[_Place, str]:
+    """Give every table with ``like = "NAME"`` the keys of its neighbour NAME that it does not say otherwise.
+
+    Returns
+    -------
+    dict
+        The neighbours, by section and name of the tables that are like them.
+    """
+    likes: dict[_Place, str] = {}
     for section in ("folds", "features", "experiments", "ensembles"):
         tables = document.get(section)
         if isinstance(tables, dict):
             document[section] = {name: _whole(tables, (name,), f"{path}: {section}") for name in tables}
+            said = {
+                name: table["like"] for name, table in tables.items() if isinstance(table, dict) and "like" in table
+            }
+            likes |= {(section, name): base for name, base in said.items()}
+    return likes
 
 
 def _whole(tables: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
@@ -111,7 +140,7 @@ def _whole(tables: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
     if not isinstance(table, dict) or "like" not in table:
         return table
     base = table["like"]
-    if base not in tables:
+    if not isinstance(base, str) or base not in tables:
         raise ConfigError(f"{where}.{names[-1]}.like: unknown name {base!r}; {nearest(str(base), list(tables))}")
     if base in names:
         raise ConfigError(f"{where}.{names[0]}.like: goes round in a circle: {' → '.join((*names, base))}")

@@ -14,14 +14,17 @@ from pydantic import Field, field_validator, model_validator
 
 from houseprice.errors import ConfigError, listing, nearest
 from houseprice.preparation import Features
-from houseprice.recipes import AnyExperiment, Sklearn, unfit
-from houseprice.schema import Count, ImportPath, NonNegative, Params, Share, Table, with_default
+from houseprice.recipes import AnyExperiment, Linear, Sklearn, unfit
+from houseprice.schema import Count, ImportPath, NonNegative, Params, RandomSeed, Share, Table, with_default
 from houseprice.tasks import METRICS_OF, Reads, Task, is_import_path
 
 if TYPE_CHECKING:
     from houseprice.metrics import Metric
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+MOST_MEMBERS = 10**5
+MOST_EPOCHS = 10**8
+"""Of an experiment, over all of its members: months of two processors."""
 
 
 class MirrorFile(Table):
@@ -78,13 +81,13 @@ class Folds(Table):
     """``stratified``: each fold has its share of every class, or of low and high targets. ``grouped``: rows of one
     group are validated together. ``expanding``, ``rolling``: in the order of time, each block of rows by members that
     were fitted on what came before it. ``given``: by a column of the training file."""
-    k: Annotated[int, Field(ge=2)] = 10
+    k: Annotated[int, Field(ge=2, le=10_000)] = 10
     """How many; of ``given`` the column decides."""
-    repeats: Count = 1
-    seed: Annotated[int, Field(ge=0)] = 0
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    seed: RandomSeed = 0
     by: str | None = None
     """The column of groups, of times (numbers or dates), or of given folds. It may stand in the training file alone."""
-    bins: Annotated[int, Field(ge=2)] = 10
+    bins: Annotated[int, Field(ge=2, le=10_000)] = 10
     """Of ``stratified``: targets with more distinct values than this are cut into so many equal parts."""
     gap: NonNegative = 0.0
     """Of ``expanding`` and ``rolling``: rows less than this before a block are not fitted on; with dates in days."""
@@ -205,9 +208,9 @@ class Competition(Table):
     """Of ``binary`` alone: the class whose probability is predicted; by default the last in sorted order."""
     entry: str
     """The ensemble or experiment that a plain ``submit`` enters."""
-    threads: Count = 2
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """Processor threads of torch and BLAS: fixed, because the last bits of a sum depend on how it is shared out."""
-    memory_mb: Count | None = None
+    memory_mb: Annotated[int, Field(ge=1, le=10**9)] | None = None
     """Bound on what the networks trained at one time may take beyond the data, 10⁶ bytes; by default what is fast."""
     ingest: Ingest = Ingest()
     folds: dict[str, Folds] = {"main": Folds()}
@@ -258,6 +261,22 @@ class Competition(Table):
             if ensemble.method == "stack" and shared.no_pairs:
                 raise ValueError(f"ensembles.{name}.method: a stack {shared.no_pairs}. Use another method")
         _known(self.entry, {**self.experiments, **self.ensembles}, "entry")
+        return self
+
+    @model_validator(mode="after")
+    def _training_ends(self) -> "Competition":
+        for name, experiment in self.experiments.items():
+            folds = self.folds[experiment.folds]
+            members = folds.k * folds.repeats * experiment.seeds
+            epochs = members * (experiment.epochs if isinstance(experiment, Linear) else 1)
+            count = f"k = {folds.k} × repeats = {folds.repeats} × seeds = {experiment.seeds}: {members:,} members"
+            if members > MOST_MEMBERS:
+                raise ValueError(f"experiments.{name}: {count}, and {MOST_MEMBERS:,} are the most. Lower one of them.")
+            if epochs > MOST_EPOCHS:
+                raise ValueError(
+                    f"experiments.{name}: {count}, of {epochs:,} epochs in all, and {MOST_EPOCHS:,} are the most. "
+                    "Lower epochs, or one of them."
+                )
         return self
 
     @model_validator(mode="after")

@@ -3,12 +3,12 @@
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from houseprice.errors import printable
+from houseprice.pace import Paced
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,15 +44,8 @@ class ConsoleListener:
 
     @contextmanager
     def _lines(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        last_line = time.monotonic()
-
-        def report(done: int, total: int) -> None:
-            nonlocal last_line
-            if time.monotonic() - last_line >= self.seconds_between_lines:
-                last_line = time.monotonic()
-                self.say(f"{title}: {done} of {total}")
-
-        yield report
+        say = Paced(self.say, self.seconds_between_lines)
+        yield lambda done, total: say(f"{title}: {done} of {total}")
 
 
 class LineListener(ConsoleListener):

@@ -4,12 +4,13 @@ Whatever is unfinished is locked by the process that works on it (``flock``). Th
 process ends, however it ends, so that others can tell what a killed one has left behind from what is in use.
 """
 
+import errno
 import fcntl
 import glob
 import hashlib
-import mmap
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,10 @@ def storing(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block (full disk, read-only folder) into a `StorageError` that names ``path``."""
     try:
         yield
+    except FileExistsError as error:  # a file, or a link that leads nowhere
+        raise StorageError(
+            f"{path}: cannot be written: {error.filename or path} is no folder, where one is needed. Move it away."
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
@@ -167,14 +172,67 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+class HashedFile:
+    """A binary file whose bytes are hashed as they are written.
+
+    Parameters
+    ----------
+    file
+        Open for writing, at its beginning.
+    on_write
+        Called with the number of bytes written so far.
+    """
+
+    def __init__(self, file: IO[bytes], on_write: Callable[[int], None]) -> None:
+        self._file, self._on_write = file, on_write
+        self._sha256, self._n_bytes = hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> int:
+        """Write and hash some bytes."""
+        self._sha256.update(data)
+        self._n_bytes += self._file.write(data)
+        self._on_write(self._n_bytes)
+        return len(data)
+
+    def tell(self) -> int:
+        """How many bytes are written."""
+        return self._n_bytes
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes so far, in hexadecimal."""
+        return self._sha256.hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file; of a pipe or a device, whose end might never come, nothing is read.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, or is no file.
+    """
+    _check_regular(path)
+    return path.read_bytes()
+
+
+def _check_regular(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder the system says so itself
+        raise OSError(errno.EINVAL, "Neither a file nor a folder", str(path))
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    _check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def scratch_matrix(folder: Path, shape: tuple[int, int]) -> "NDArray[np.float32]":
-    """An empty float32 matrix: in memory, or if it is large in a file without a name.
+def scratch_matrix(
+    folder: Path, shape: tuple[int, int], blocks: "Iterable[NDArray[np.float32]]"
+) -> "NDArray[np.float32]":
+    """Blocks of rows as one float32 matrix: in memory, or if it is large in a file without a name.
 
     The file is gone when nobody holds the matrix any more, or when the process ends, however it ends.
 
@@ -187,16 +245,24 @@ def scratch_matrix(folder: Path, shape: tuple[int, int]) -> "NDArray[np.float32]
 
     n_bytes = 4 * shape[0] * shape[1]
     if n_bytes <= LARGE:
-        return np.empty(shape, np.float32)
+        return in_memory(shape, blocks)
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows itself here, not at a write
+            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk shows itself here
+            for block in blocks:
+                file.write(np.ascontiguousarray(block).data)
+            file.flush()
             return np.memmap(file, np.float32, "r+", shape=shape)
 
 
-def leave_on_disk(matrix: "NDArray[np.float32]") -> None:
-    """Give back the memory that a matrix in a file takes; what is looked at later is read again."""
-    pages = getattr(matrix, "_mmap", None)  # of numpy.memmap
-    if pages is not None:
-        pages.madvise(mmap.MADV_DONTNEED)
+def in_memory(shape: tuple[int, int], blocks: "Iterable[NDArray[np.float32]]") -> "NDArray[np.float32]":
+    """Blocks of rows as one float32 matrix."""
+    import numpy as np
+
+    matrix = np.empty(shape, np.float32)
+    start = 0
+    for block in blocks:
+        matrix[start : start + len(block)] = block
+        start += len(block)
+    return matrix

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from houseprice.documents import digest_of, from_plain, parse_json, to_plain
 from houseprice.errors import StorageError
-from houseprice.files import storing, write_text
+from houseprice.files import read_regular, storing, write_text
 from houseprice.plan import Plan
 from houseprice.recipes import Linear
 
@@ -61,7 +61,7 @@ def load_preprocessors(path: Path) -> "FittedFeatures":
     from houseprice.data.features import FittedFeatures
 
     try:
-        document = parse_json(path.read_bytes())
+        document = parse_json(read_regular(path))
         if document["sha256"] != digest_of(document["features"]):
             raise ValueError("its content is not what was stored")
         return from_plain(FittedFeatures, document["features"])

@@ -1,5 +1,6 @@
 """What the program runs on: the processor, its memory, the state of the source tree."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -31,6 +32,11 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
 
     commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
     return commit, None if status is None else bool(status)
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_memory_mb() -> float:

@@ -31,7 +31,7 @@ def build_features(plan: Plan, experiment: str, frames: "Tables") -> "FeatureSet
                 without,
                 competition.ingest,
                 _to_encode_by(plan, frames),
-                empty=partial(scratch_matrix, workspace.store.folder),
+                gather=partial(scratch_matrix, workspace.store.folder),
                 on_progress=on_progress,
             )
     except ConfigError as error:

@@ -9,7 +9,7 @@ any of the heavy libraries is imported; they are imported by the stage that comp
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,10 +41,18 @@ def ingest(workspace: Workspace, source: Path | None = None, *, with_tables: boo
     """
     from houseprice.data.ingest import ingest
 
-    read: list[Tables] = []
-    provenance = ingest(workspace.raw, workspace.competition, source, workspace.listener.say, read.append)
+    read: list[tuple[Tables, float]] = []
+    provenance = ingest(
+        workspace.raw,
+        workspace.competition,
+        source,
+        workspace.listener.say,
+        lambda found, seconds: read.append((found, seconds)),
+    )
     if with_tables:
-        _store_tables(Plan(workspace, provenance.hashes, provenance.source), read.pop)
+        plan = Plan(workspace, provenance.hashes, provenance.source)
+        found, seconds = read.pop()
+        workspace.store.keep(plan.tables(), found, _summarize_tables(found), seconds)
     return provenance
 
 
@@ -70,17 +78,14 @@ def tables(plan: Plan) -> "Tables":
             raise StorageError(f"{workspace.raw}: its files were replaced meanwhile. Run the command again.")
         return read_tables(files, workspace.competition, workspace.listener.say)
 
-    return _store_tables(plan, compute)
-
-
-def _store_tables(plan: Plan, compute: Callable[[], "Tables"]) -> "Tables":
-    def summarize(found: "Tables") -> dict[str, Any]:
-        from houseprice.data.new_rows import Layout, layout_of
-
-        return {"rows": [len(found.train), len(found.test)], "layout": to_plain(Layout, layout_of(found))}
-
-    found: Tables = plan.workspace.store.cached(plan.tables(), compute, summarize)
+    found: Tables = workspace.store.cached(plan.tables(), compute, _summarize_tables)
     return found
+
+
+def _summarize_tables(found: "Tables") -> dict[str, Any]:
+    from houseprice.data.new_rows import Layout, layout_of
+
+    return {"rows": [len(found.train), len(found.test)], "layout": to_plain(Layout, layout_of(found))}
 
 
 def features(plan: Plan, experiment: str) -> "FeatureSet":

@@ -13,7 +13,7 @@ from houseprice.competition import load_competition
 from houseprice.config import NAME, Competition, Ensemble
 from houseprice.documents import parse_json
 from houseprice.errors import ConfigError, StorageError, TrainingError, nearest
-from houseprice.files import sha256_of
+from houseprice.files import read_regular, sha256_of
 from houseprice.recipes import Linear, Sklearn
 
 
@@ -86,7 +86,7 @@ class Workspace:
     def n_test(self) -> int:
         """Rows of ``raw/test.csv``; 0 where it is not there. Counted as CSV, without what reading it takes."""
         path = self.raw / "test.csv"
-        if not path.exists():
+        if not path.is_file():
             return 0
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             return max(0, sum(1 for row in csv.reader(file) if row) - 1)
@@ -129,7 +129,7 @@ def open_workspace(
         If ``cuda`` is asked for and absent.
     """
     if not NAME.fullmatch(name):
-        raise ConfigError(f"--competition {name!r}: a name has letters, digits, '_' and '-', at most 64 of them")
+        raise ConfigError(f"--competition {name[:80]!r}: a name has letters, digits, '_' and '-', at most 64 of them")
     path = root / "data" / name / "competition.toml"
     competition = load_competition(path, overrides)
     if seeds is not None:
@@ -314,7 +314,7 @@ def ensemble_recipe(competition: Competition, entry: str) -> Ensemble:
 def recorded_files(raw: Path) -> tuple[dict[str, str], str] | None:
     """The hashes of the raw files and their source, if ``provenance.json`` records just the files that lie there."""
     try:
-        record = parse_json((raw / "provenance.json").read_bytes())
+        record = parse_json(read_regular(raw / "provenance.json"))
         hashes = {name: str(entry["sha256"]) for name, entry in record["files"].items()}
         agrees = {name: sha256_of(raw / name) for name in ("train.csv", "test.csv", "sample_submission.csv")} == hashes
         return (hashes, str(record["source"])) if agrees else None

@@ -169,8 +169,8 @@ def _predict_runs(plan: Plan, runs: Sequence[str], rows: _NewRows, layout: "Layo
 def _transform(plan: Plan, experiment: str, fitted: "FittedFeatures", rows: _NewRows) -> "Matrices":
     workspace, competition = plan.workspace, plan.workspace.competition
     recipe = competition.features[competition.experiments[experiment].features]
-    empty = partial(scratch_matrix, workspace.store.folder)
-    matrices, notices = fitted.transform(rows.frame, recipe, competition.ingest, rows.name, empty)
+    gather = partial(scratch_matrix, workspace.store.folder)
+    matrices, notices = fitted.transform(rows.frame, recipe, competition.ingest, rows.name, gather)
     for notice in notices:
         workspace.listener.say(notice)
     return matrices

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from houseprice.schema import Count, Positive, Table
+from houseprice.schema import Count, Few, Positive, Table
 
 
 class Ordinal(Table):
@@ -81,7 +81,7 @@ class Features(Table):
     """The form of dates that can be read in two ways, or that is not recognised, as in ``strptime``: ``%d/%m/%Y``."""
     date_differences: tuple[tuple[str, str], ...] | None = None
     """Pairs of date columns whose differences in days are features; by default all pairs."""
-    text: dict[str, Annotated[int, Field(ge=1, le=4096)]] = {}
+    text: dict[str, Annotated[Few, Field(ge=1)]] = {}
     """Columns of free text, each with the number of columns that its words are hashed into."""
     ordinal: tuple[Ordinal, ...] = ()
     extract: dict[str, Extract] = {}
@@ -104,7 +104,7 @@ class Features(Table):
     quantile encoding. They are standardised then; ``log1p_skew`` does nothing, for a logarithm has the same ranks."""
     clip: Positive | None = None
     """Standardised numbers z are drawn in smoothly to z / √(1 + (z / clip)²), so that no row is farther than this."""
-    pieces: Annotated[int, Field(ge=2)] | None = None
+    pieces: Annotated[Few, Field(ge=2)] | None = None
     """Numbers with more distinct values than this are also encoded by so many pieces of their range."""
     interactions: tuple[tuple[str, str], ...] = ()
     """Products of two standardised numbers, as new columns."""
@@ -119,9 +119,9 @@ class Features(Table):
     max_columns: Count = 2000
     """Bound on the width of the matrix. Beyond it the rarest labels are lumped, and what is still too much is left
     out from the end."""
-    rare: Annotated[int, Field(ge=0)] = 0
+    rare: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Categories with fewer training rows than this are lumped into one."""
-    prune: Annotated[int, Field(ge=0)] = 0
+    prune: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Indicators that differ from their commonest value in fewer training rows than this are left out."""
     drop_constant: bool = True
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from houseprice.schema import Count, ImportPath, NonNegative, Params, Positive, Rate, Table
+from houseprice.schema import Count, Few, ImportPath, NonNegative, Params, Positive, Rate, Table, Width
 from houseprice.tasks import Task
 
 
@@ -13,7 +13,7 @@ class Experiment(Table):
 
     features: str = "default"
     folds: str = "main"
-    seeds: Count = 1
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many members a fold has; seeds count from 0."""
     exclude_from_fit: tuple[str, ...] = ()
     """Ids of training rows that no member is fitted on. They are validated like all others."""
@@ -54,7 +54,7 @@ class Linear(Experiment):
     """Of ``huber`` alone: where the loss turns from squared to linear (Huber 1964)."""
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of ``pinball`` alone: the quantile that is estimated (Koenker & Bassett 1978)."""
-    classes: Annotated[int, Field(ge=2)] = 2
+    classes: Annotated[int, Field(ge=2, le=10_000)] = 2
     """Of the two cross-entropies alone: the target holds the classes 0, 1, …, classes - 1 (D2L §4.1). In a competition
     it is as many as the training file has."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
@@ -82,7 +82,7 @@ class Linear(Experiment):
     """Share of the columns that a member sees, at least one, drawn once for each member (random subspaces, Ho 1998)."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
     """How the learning rate changes (D2L §12.11)."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, le=10**6)] = 0
     """Epochs over which the learning rate first rises linearly from 0."""
     step_epochs: Count = 30
     """Of ``step`` alone: every so many epochs the learning rate is multiplied by ``step_factor``."""
@@ -136,7 +136,7 @@ class MLP(Linear):
     """``kind = "mlp"``: a multilayer perceptron (D2L ch. 5)."""
 
     kind: Literal["mlp"]  # type: ignore[assignment]
-    hidden: tuple[Count, ...] = (256, 256)
+    hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (256, 256)
     """Width of each hidden layer; none at all makes the model linear."""
     activation: ActivationName = "relu"
     """Behind each hidden layer (`houseprice.learn.functions.ACTIVATIONS`; D2L §5.1)."""
@@ -145,7 +145,7 @@ class MLP(Linear):
     skip: bool = False
     """Whether a linear model of the inputs, which starts at 0, is added to the output (Cheng et al. 2016, "wide")."""
 
-    tabm: Annotated[int, Field(ge=0)] = 0
+    tabm: Few = 0
     """TabM (Gorishniy, Kotelnikov & Babenko 2024): so many implicit members a network, which share the weights of the
     hidden layers; 0: off. Each has its own scales of a layer's inputs and outputs, biases, dropout masks and head. Rows
     and what is done to them are the same for all. The loss is the mean of theirs, and so is the prediction: of logits,
@@ -154,9 +154,9 @@ class MLP(Linear):
     embedding: Literal["none", "periodic", "plr"] = "none"
     """What a column with more than two distinct values among the fitted rows becomes beside itself: sines and cosines
     with trained frequencies, or ReLUs of its own linear map of these (`houseprice.learn.embedding`)."""
-    embedding_frequencies: Count = 16
+    embedding_frequencies: Annotated[Few, Field(ge=1)] = 16
     """How many an embedded column has."""
-    embedding_width: Count = 4
+    embedding_width: Annotated[Few, Field(ge=1)] = 4
     """Of ``plr`` alone: outputs of a column's linear map."""
     embedding_scale: Positive = 0.1
     """Standard deviation of the initial frequencies, in periods per unit of the column."""

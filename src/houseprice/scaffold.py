@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from houseprice.competition import load_competition
 from houseprice.config import NAME
-from houseprice.errors import ConfigError, DataError
+from houseprice.errors import ConfigError, DataError, printable
 from houseprice.files import storing, write_text
 
 if TYPE_CHECKING:
@@ -66,13 +66,21 @@ def scaffold(root: Path, name: str, files: Files, told: Mapping[str, str | None]
     from houseprice.data.tables import read_tables
 
     if not NAME.fullmatch(name):
-        raise ConfigError(f"name {name!r}: use letters, digits, '_' and '-', at most 64 of them")
+        raise ConfigError(f"name {name[:80]!r}: use letters, digits, '_' and '-', at most 64 of them")
     folder = root / "data" / name
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_symlink() or (folder.exists() and not _is_empty(folder)):
         raise ConfigError(f"{folder}: there is a competition of this name. Take another name, or edit its file.")
     contents = {as_named: _read(path) for as_named, path in files.named().items()}
     frames = [_look(contents[as_named], path) for as_named, path in files.named().items()]
-    found = guess(frames[0], frames[1], frames[2] if len(frames) > 2 else None, told)
+
+    def whole(column: str) -> tuple["pd.Series", "pd.Series"]:
+        """A column of both files; where the frames have but the first rows, it is read once more."""
+        if max(map(len, frames)) < _LOOKED_AT:
+            return frames[0][column], frames[1][column]
+        train, test = (_look(contents[name], files.named()[name], [column]) for name in ("train.csv", "test.csv"))
+        return train[column], test[column]
+
+    found = guess(frames[0], frames[1], frames[2] if len(frames) > 2 else None, told, whole)
     with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new.", dir=folder.parent) as place:
@@ -88,6 +96,10 @@ def scaffold(root: Path, name: str, files: Files, told: Mapping[str, str | None]
     return folder / "competition.toml", found
 
 
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -95,8 +107,8 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read: {error.strerror}. Name a CSV file.") from error
 
 
-def _look(data: bytes, path: Path) -> "pd.DataFrame":
-    """The first rows of a file, every cell as text."""
+def _look(data: bytes, path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+    """The first rows of a file, or all rows of some columns, every cell as text."""
     import pandas as pd
 
     from houseprice.data.reading import check_text
@@ -104,11 +116,16 @@ def _look(data: bytes, path: Path) -> "pd.DataFrame":
     check_text(data, str(path))
     try:
         frame = pd.read_csv(
-            io.BytesIO(data), dtype="str", keep_default_na=False, nrows=_LOOKED_AT, encoding="utf-8-sig"
+            io.BytesIO(data),
+            dtype="str",
+            keep_default_na=False,
+            nrows=None if columns else _LOOKED_AT,
+            usecols=columns,
+            encoding="utf-8-sig",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not read as CSV: {error}. Mend the file.") from error
-    if frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):
+    if columns is None and frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):
         raise DataError(f"{path}: one column, {frame.columns[0]!r}: the separator is no comma. Save it with commas.")
     return frame
 
@@ -127,11 +144,21 @@ _BY_TASK = {
 _BY_TASK["multiclass"] = _BY_TASK["binary"]
 
 
+def _quoted(text: str) -> str:
+    """Text as TOML writes it: as JSON does, but for one control character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _ingest(found: "Guess") -> str:
     if not found.dropped:
         return ""
-    columns = ", ".join(json.dumps(column, ensure_ascii=False) for column in found.dropped)
+    columns = ", ".join(map(_quoted, found.dropped))
     return f"[ingest]\ndrop_columns = [{columns}]  # the test file lacks them\n\n"
+
+
+def _no_features(found: "Guess") -> str:
+    columns = ", ".join(map(_quoted, found.no_features))
+    return f"drop = [{columns}]  # rows to predict have other values\n" if columns else ""
 
 
 def as_toml(name: str, found: "Guess") -> str:
@@ -140,26 +167,22 @@ def as_toml(name: str, found: "Guess") -> str:
 
     linear, boosting = _BY_TASK[found.task]
     shape = shape_of(found.n_train)
-    scheme = "shuffled" if found.task == "regression" else "stratified"
-    why = {key: f"  # {reason}" for key, reason in found.reasons.items()}
-
-    def quoted(text: str) -> str:
-        return json.dumps(text, ensure_ascii=False)
-
+    why = {key: f"  # {printable(' '.join(reason.split()))}" for key, reason in found.reasons.items()}
+    by = f"by = {_quoted(found.by)}\n" if found.by else ""
     return f"""\
 # {name}, on one page. What follows a key was guessed from the files; change what is wrong. Every key is explained in
 # src/houseprice/config.py, those of experiments in recipes.py.
 
-name = {quoted(name)}
-id = {quoted(found.id)}{why.get("id", "")}
-target = {quoted(found.target)}{why.get("target", "")}
-task = {quoted(found.task)}{why.get("task", "")}
-metric = {quoted(found.metric)}{why.get("metric", "")}
+name = {_quoted(name)}
+id = {_quoted(found.id)}{why.get("id", "")}
+target = {_quoted(found.target)}{why.get("target", "")}
+task = {_quoted(found.task)}{why.get("task", "")}
+metric = {_quoted(found.metric)}{why.get("metric", "")}
 entry = "blend"  # what `make submit COMPETITION={name}` enters
 
-{_ingest(found)}[folds.main]  # who validates whom; {found.reasons["folds"]}. In time: scheme = "expanding", by = COLUMN
-scheme = "{scheme}"
-k = {found.k}
+{_ingest(found)}[folds.main]{why["folds"]}. Who validates whom; in time: scheme = "expanding", by = COLUMN
+scheme = "{found.scheme}"{why.get("scheme", "")}
+{by}k = {found.k}
 repeats = {found.repeats}
 seed = 1
 
@@ -169,7 +192,7 @@ seed = 1
 log1p_skew = 1.0
 clip = 4.0
 missing_indicators = true
-
+{_no_features(found)}
 {linear}
 
 [experiments.mlp]

@@ -10,7 +10,10 @@ from houseprice.errors import nearest
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=2**40)]  # what is larger, no array can be
+Count = Annotated[int, Field(ge=1, le=10**6)]  # bounds that nobody needs to pass: a manifest may come from anywhere,
+Width = Annotated[int, Field(ge=1, le=2**16)]  # and legal numbers without one would ask for years, or for all memory
+Few = Annotated[int, Field(ge=0, le=2**12)]
+RandomSeed = Annotated[int, Field(ge=0, lt=2**31)]  # scikit-learn's are of 32 bits
 Share = Annotated[float, Field(ge=0, le=1)]
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from houseprice.documents import parse_json
 from houseprice.errors import SubmissionError, listing
-from houseprice.files import write_atomically, write_text
+from houseprice.files import read_regular, write_atomically, write_text
 from houseprice.metrics import Metric, decide, labels_of
 
 Float = NDArray[np.float64]
@@ -228,8 +228,8 @@ def read_entry(csv_path: Path) -> tuple[bytes, dict[str, Any]]:
         If one is missing, is not what it should be, or the CSV was changed since.
     """
     try:
-        data = csv_path.read_bytes()
-        manifest = parse_json(manifest_path(csv_path).read_bytes())
+        data = read_regular(csv_path)
+        manifest = parse_json(read_regular(manifest_path(csv_path)))
     except OSError as error:
         raise SubmissionError(
             f"{error.filename}: cannot be read: {error.strerror}. An entry is a CSV with its .json beside it."

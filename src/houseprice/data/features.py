@@ -1,8 +1,8 @@
 """From tables to float32 matrices: roles, derived columns, and a preprocessor fitted on training rows alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Ingest
 from houseprice.data.folds import left_out
-from houseprice.data.preprocessor import Allocate, Preprocessor, fit_crossfitted
+from houseprice.data.preprocessor import Gather, Preprocessor, fit_crossfitted, n_blocks
 from houseprice.data.roles import (
     NOTHING_GUESSED,
     Roles,
@@ -22,9 +22,11 @@ from houseprice.data.roles import (
 )
 from houseprice.data.tables import Tables
 from houseprice.errors import listing
+from houseprice.files import in_memory
 from houseprice.preparation import Features
 
 Float = NDArray[np.float64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class FittedFeatures:
         return 0 if self.scope == "all" else fold
 
     def transform(
-        self, frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: str, empty: Allocate | None = None
+        self, frame: pd.DataFrame, recipe: Features, ingest: Ingest, name: str, gather: Gather = in_memory
     ) -> tuple[list[NDArray[np.float32]], list[str]]:
         """Make the matrices of new rows, each row for itself: nothing is learnt from them.
 
@@ -84,8 +86,8 @@ class FittedFeatures:
             What the features were fitted with.
         name
             The rows' file, for messages.
-        empty
-            Makes the matrices; by default in memory.
+        gather
+            Makes the matrices of blocks of rows; by default in memory.
 
         Returns
         -------
@@ -99,7 +101,7 @@ class FittedFeatures:
         """
         notices = new_rows_notices(frame, recipe, self.roles, name)
         frame = _as_categories(assign_roles(frame, recipe, ingest, name, self.roles), recipe)
-        matrices = [preprocessor.transform(frame, None, empty) for preprocessor in self.preprocessors]
+        matrices = [preprocessor.transform(frame, None, gather) for preprocessor in self.preprocessors]
         return matrices, notices + self._unknown_notices(frame, name)
 
     def _unknown_notices(self, frame: pd.DataFrame, name: str) -> list[str]:
@@ -163,7 +165,7 @@ def build_features(
     ingest: Ingest,
     target: Float | None = None,
     *,
-    empty: Allocate | None = None,
+    gather: Gather = in_memory,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureSet:
     """Turn the tables into matrices by a recipe of the competition file.
@@ -182,10 +184,11 @@ def build_features(
     target
         float64 [n_train] or [n_train, n_targets] on the link scale, for encodings that learn from it: each fold's
         from the rows that it trains on. By default the tables' own, in natural units.
-    empty
-        Makes the matrices (`houseprice.files.scratch_matrix`); by default in memory.
+    gather
+        Makes the matrices of blocks of rows (`houseprice.files.scratch_matrix`); by default in memory.
     on_progress
-        Called with the matrices done and their number.
+        Called with the steps done and their number: roles guessed, roles assigned, then for each preprocessor its fit
+        and each block of rows that it transforms.
 
     Raises
     ------
@@ -195,7 +198,7 @@ def build_features(
         If a column can't play its role, naming the labels and ids.
     """
     without = left_out(fold_of_row)
-    return features_without(tables, recipe, without, ingest, target, empty=empty, on_progress=on_progress)
+    return features_without(tables, recipe, without, ingest, target, gather=gather, on_progress=on_progress)
 
 
 def features_without(
@@ -205,7 +208,7 @@ def features_without(
     ingest: Ingest,
     target: Float | None = None,
     *,
-    empty: Allocate | None = None,
+    gather: Gather = in_memory,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureSet:
     """The same (`build_features`), with one preprocessor for each set of training rows that it does not see.
@@ -215,9 +218,13 @@ def features_without(
     without
         bool [n_sets, n_train]: the rows that each is not fitted on.
     """
+    sets = without[:1] if recipe.scope == "all" else without
+    steps = _Steps(on_progress, 2 + len(sets) * (1 + n_blocks(len(tables.train)) + n_blocks(len(tables.test))))
     roles = guess_roles(tables, recipe, ingest)
+    steps.count()
     train = _as_categories(assign_roles(tables.train, recipe, ingest, "train.csv", roles), recipe)
     test = _as_categories(assign_roles(tables.test, recipe, ingest, "test.csv", roles), recipe)
+    steps.count()
     target = tables.target.to_numpy(np.float64) if target is None else target
 
     def fit(rows: NDArray[np.bool_]) -> tuple[Preprocessor, pd.DataFrame]:
@@ -225,16 +232,37 @@ def features_without(
             return fit_crossfitted(pd.concat([train, test]), recipe, None)
         return fit_crossfitted(train[~rows], recipe, target[~rows])
 
+    def gather_counted(shape: tuple[int, int], blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return gather(shape, steps.counted(blocks))
+
     matrices: list[Matrix] = []
-    sets = without[:1] if recipe.scope == "all" else without
     for rows in sets:
         preprocessor, own = fit(rows)
-        X, X_test = preprocessor.transform(train, own, empty), preprocessor.transform(test, None, empty)
+        steps.count()
+        X = preprocessor.transform(train, own, gather_counted)
+        X_test = preprocessor.transform(test, None, gather_counted)
         matrices.append(Matrix(X, X_test, preprocessor))
-        on_progress(len(matrices), len(sets))
     of_a_fold = max((matrix.preprocessor.notices for matrix in matrices), key=len)
     unseen = [] if recipe.scope == "all" else unseen_notices(train, test, recipe)
     return FeatureSet(recipe.scope, tuple(matrices), roles, (*roles.notices, *of_a_fold, *unseen))
+
+
+class _Steps:
+    """Counts the steps of something long, and tells how many of all are done."""
+
+    def __init__(self, on_progress: Callable[[int, int], None], total: int) -> None:
+        self._on_progress, self._done, self._total = on_progress, 0, total
+
+    def count(self) -> None:
+        """One more is done."""
+        self._done += 1
+        self._on_progress(self._done, self._total)
+
+    def counted(self, blocks: Iterable[T]) -> Iterator[T]:
+        """The same blocks; one that is taken care of is a step."""
+        for block in blocks:
+            yield block
+            self.count()
 
 
 def _as_categories(frame: pd.DataFrame, recipe: Features) -> pd.DataFrame:

@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
-from houseprice.config import Ingest
+from houseprice.config import Folds, Ingest
+from houseprice.data.folds import make_split
+from houseprice.data.seams import CALLED_ID, Seam, Whole, find_seam, is_date
 from houseprice.errors import ConfigError, listing, nearest
 from houseprice.tasks import METRICS_OF, Task
 
 MANY_VALUES = 20
 """Whole numbers with more distinct values than this are taken to measure, not to name classes."""
 SKEWED = 1.0
-_CALLED_ID = re.compile(r"(?i)(^|[^a-z])(id|uid|uuid|key|index)$|[a-z](Id|ID)$")
+_IN_TIME = 5
+"""Folds in time: with more, the first blocks are too small to learn from."""
 _CALLED_TARGET = re.compile(r"(?i)^(target|label|class|y|outcome|response)$")
 
 
@@ -28,12 +32,14 @@ class Guess:
         Columns.
     task, metric
         See `houseprice.config.Competition`.
-    k, repeats
-        Of the folds.
+    scheme, by, k, repeats
+        Of the folds (`houseprice.config.Folds`).
     n_train
         Rows of the training file that were looked at.
     dropped
         Columns that the test file lacks, beside the target.
+    no_features
+        Columns that the test file has, and that tell nothing of its rows.
     reasons
         Why, by key.
     """
@@ -42,24 +48,33 @@ class Guess:
     target: str
     task: Task
     metric: str
+    scheme: str
+    by: str | None
     k: int
     repeats: int
     n_train: int
     dropped: tuple[str, ...] = ()
+    no_features: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def guess(
-    train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None, told: Mapping[str, str | None]
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    sample: pd.DataFrame | None,
+    told: Mapping[str, str | None],
+    whole: Whole | None = None,
 ) -> Guess:
     """Guess what nobody told.
 
     Parameters
     ----------
     train, test, sample
-        The files, every cell as text.
+        The files, or their first rows, every cell as text.
     told
-        ``id``, ``target``, ``task``, ``metric``; None where it is to be guessed.
+        ``id``, ``target``, ``task``, ``metric``, ``folds`` (the scheme), ``by``; None where it is to be guessed.
+    whole
+        Reads a column of the training file and of the test file from end to end; None if the frames are whole.
 
     Raises
     ------
@@ -79,12 +94,26 @@ def guess(
     task = _told_task(told.get("task")) or _task(known, names, reasons)
     values = sample[target] if sample is not None and names == [target] else None
     metric = told.get("metric") or _metric(known, task, values, names, reasons)
-    n_train, rarest = len(train), int(known.value_counts().min()) if task != "regression" else len(train)
-    k = max(2, min(10 if n_train <= 5000 else 5, rarest, n_train // 2))
-    repeats = 2 if n_train <= 2000 else 1
-    reasons["folds"] = f"{n_train} rows" + (f", {rarest} of the rarest class" if task != "regression" else "")
-    dropped = tuple(column for column in train.columns if column not in test.columns and column != target)
-    return Guess(id_column, target, task, metric, k, repeats, n_train, dropped, reasons)
+    shared = [column for column in train.columns if column in test.columns and column != target]
+    cells = train.set_index(id_column, drop=False)
+    seam = find_seam(train, test, shared, Ingest().missing, whole or (lambda column: (train[column], test[column])))
+    folds = _folds(cells, seam, cells[target], task, told, reasons)
+    no_features = [folds.by] if folds.by and "grouped" in folds.scheme and len(shared) > 2 else []
+    lacked = [column for column in train.columns if column not in test.columns]
+    return Guess(
+        id_column,
+        target,
+        task,
+        metric,
+        folds.scheme,
+        folds.by,
+        folds.k,
+        folds.repeats,
+        len(train),
+        dropped=tuple(column for column in lacked if column not in (target, folds.by)),
+        no_features=tuple(column for column in no_features if column in shared and column != id_column),
+        reasons=reasons,
+    )
 
 
 def _check_there(column: str, option: str, frame: pd.DataFrame, what: str) -> None:
@@ -122,7 +151,7 @@ def _id(
         reasons["id"] = "the first column of the sample submission"
         return str(first)
     unique = [column for column in shared if train[column].is_unique and test[column].is_unique]
-    called = [column for column in unique if _CALLED_ID.search(column)]
+    called = [column for column in unique if CALLED_ID.search(column)]
     whole = [column for column in unique if not train[column].str.contains(r"[.\s]", regex=True).any()]
     for candidates, reason in (
         (called, "it is called so, and different in every row"),
@@ -184,6 +213,69 @@ def _metric(
         return "auc"
     reasons["metric"] = "the sample submission has classes" if values is not None else "the usual one for classes"
     return "accuracy"
+
+
+def _folds(
+    train: pd.DataFrame,
+    seam: Seam | None,
+    target: pd.Series,
+    task: Task,
+    told: Mapping[str, str | None],
+    reasons: dict[str, str],
+) -> Folds:
+    """Folds as told; else cut as the test file was cut off; else by chance, with each class its share."""
+    n_train, of_classes = len(target), task != "regression"
+    rarest = int(target[~target.isin(Ingest().missing)].value_counts().min()) if of_classes else n_train
+    size = {
+        "k": max(2, min(10 if n_train <= 5000 else 5, rarest, n_train // 2)),
+        "repeats": 2 if n_train <= 2000 else 1,
+    }
+    reasons["folds"] = f"{n_train} rows" + (f", {rarest} of the rarest class" if of_classes else "")
+    plain, grouped = ("stratified", "stratified_grouped") if of_classes else ("shuffled", "grouped")
+    scheme, by = told.get("folds"), told.get("by")
+    if by is not None:
+        _check_there(by, "--by", train, "the training file")
+        scheme = scheme or ("expanding" if is_date(train[by]) else grouped)
+    elif scheme is None and seam is not None:
+        recipe = _recipe(seam.scheme if seam.scheme == "expanding" else grouped, seam.by, size)
+        if found := _with_fewer(recipe, target, train[seam.by], of_classes):
+            reasons["scheme"] = f"{seam.reason}. Otherwise: --folds {plain}"
+            return found
+    recipe = _recipe(scheme or plain, by, size)
+    found = recipe if by is None else _with_fewer(recipe, target, train[by], of_classes)
+    if found is None:
+        raise ConfigError(
+            f"--by {by}: the column does not cut the rows in 2 {recipe.scheme} folds, whose members see all classes. "
+            "Name another, or give --folds."
+        )
+    return found
+
+
+def _recipe(scheme: str, by: str | None, size: Mapping[str, int]) -> Folds:
+    once = scheme in ("contiguous", "given", "expanding", "rolling")
+    table = {**size, "scheme": scheme, "by": by} | ({"repeats": 1} if once else {})
+    try:
+        return Folds.model_validate(table)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--folds {scheme}{f' --by {by}' if by else ''}: {reason}") from error
+
+
+def _with_fewer(recipe: Folds, target: pd.Series, by: pd.Series, of_classes: bool) -> Folds | None:
+    """The recipe with as many folds as the column has groups or times for, and where all members see all classes."""
+    cells = by.mask(by.isin(Ingest().missing))
+    if not recipe.is_in_time:
+        k = min(recipe.k, cells.nunique())
+        return recipe.model_copy(update={"k": k}) if k > 1 else None
+    for k in range(min(recipe.k, _IN_TIME), 1, -1):
+        fewer = recipe.model_copy(update={"k": k})
+        try:
+            split = make_split(fewer, target, cells)
+        except ConfigError:  # so many are more than the times allow
+            continue
+        if not of_classes or all(target[~out].nunique() == target.nunique() for out in split.left_out):
+            return fewer
+    return None
 
 
 def shape_of(n_train: int) -> dict[str, int]:

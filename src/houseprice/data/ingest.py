@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import shutil
+import stat
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,7 +20,15 @@ from houseprice.data.sample import sample_files
 from houseprice.data.tables import SAMPLE, Tables, read_tables
 from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
-from houseprice.files import locked, remove_abandoned, scratch_folder, storing, write_atomically, write_text
+from houseprice.files import (
+    locked,
+    read_regular,
+    remove_abandoned,
+    scratch_folder,
+    storing,
+    write_atomically,
+    write_text,
+)
 from houseprice.online import call_kaggle, download, kaggle_is_configured
 
 FILES = ("train.csv", "test.csv", SAMPLE)
@@ -30,7 +40,7 @@ _LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
 Say = Callable[[str], None]
-Keep = Callable[[Tables], object]
+Keep = Callable[[Tables, float], object]
 
 
 @dataclass(frozen=True)
@@ -62,13 +72,13 @@ def ingest(
     competition: Competition,
     source: Path | None,
     say: Say,
-    keep: Keep = lambda tables: None,
+    keep: Keep = lambda tables, seconds: None,
 ) -> Provenance:
     """Bring the competition's files into ``raw/``, checked, and say where they come from.
 
     In this order: ``source`` where given; files already in ``raw/``; the mirror; the Kaggle client; the sample.
     New files are read and checked in full before anything in ``raw/`` is replaced. Whoever wants the tables that they
-    were read into is given them by ``keep``.
+    were read into is given them by ``keep``, with the seconds that it took.
 
     Raises
     ------
@@ -77,12 +87,25 @@ def ingest(
     NetworkError
         If nothing can be reached and the competition has no built-in sample.
     """
+    _check_folder(raw)
     if raw.is_symlink():
         raw = raw.resolve()  # replaced where it lies
     with storing(raw):
         raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent, on_wait=lambda: say(f"{raw}: another process is at it; waiting")):
         return _ingest(raw, competition, source, say, keep)
+
+
+def _check_folder(raw: Path) -> None:
+    """Refuse what is no folder, nor leads to one, in the place of ``raw/``."""
+    try:
+        is_folder = stat.S_ISDIR(raw.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):  # it will be made, or that will fail
+        return
+    except OSError as error:
+        raise DataError(f"{raw}: cannot be read: {error.strerror}. Remove it; ingest makes it anew.") from error
+    if not is_folder:
+        raise DataError(f"{raw}: is no folder, and the raw files lie in one of this name. Move it away.")
 
 
 def _ingest(raw: Path, competition: Competition, source: Path | None, say: Say, keep: Keep) -> Provenance:
@@ -119,7 +142,7 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     for name in FILES:
         path = folder / name
         try:
-            files[name] = path.read_bytes()
+            files[name] = read_regular(path)
         except FileNotFoundError as error:
             if name != SAMPLE:
                 raise DataError(
@@ -139,7 +162,7 @@ def _found(raw: Path, competition: Competition, say: Say, keep: Keep) -> Provena
     path = raw / "provenance.json"
     found = _provenance("local", "found in raw/", files)
     try:
-        document = parse_json(path.read_bytes())
+        document = parse_json(read_regular(path))
         recorded = Provenance(document["source"], document["origin"], document["files"])
         if recorded.files == found.files:
             return recorded
@@ -191,10 +214,12 @@ def _store(
 
 def _completed(files: Mapping[str, bytes], competition: Competition, say: Say, keep: Keep) -> dict[str, bytes]:
     """The files, checked in full; a sample submission is made from the ids of the test file where there is none."""
+    start = time.perf_counter()
     tables = read_tables(files, competition, say)
+    seconds = time.perf_counter() - start
     for notice in tables.notices:
         say(notice)
-    keep(tables)
+    keep(tables, seconds)
     if SAMPLE in files:
         return dict(files)
     say(f"{SAMPLE}: not found; made from the ids of test.csv")

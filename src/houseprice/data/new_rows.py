@@ -9,6 +9,7 @@ from houseprice.config import Competition
 from houseprice.data.reading import Say, open_csv
 from houseprice.data.tables import Tables, as_number, check_columns, normalized, read_frame
 from houseprice.errors import listing
+from houseprice.pace import Paced
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def read_new_rows(data: bytes, name: str, competition: Competition, layout: Layo
     rules = competition.ingest
     told = {competition.target, *rules.none_columns, *rules.normalize_text}
     numbers = [column for column, is_number in layout.columns if is_number and column not in told]
-    frame = read_frame(open_csv(data, name, competition.id), competition, numbers, say)
+    progress = Paced(say)
+    frame = read_frame(open_csv(data, name, competition.id, progress), competition, numbers, progress)
     wanted = [column for column, _ in layout.columns]
     check_columns(frame, wanted, name, "Add them: the entry was trained on them.")
     if competition.target in frame:

@@ -1,6 +1,6 @@
 """The fitted recipe that turns rows into a float32 matrix, and how it learns from training rows alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +19,20 @@ from houseprice.data.columns import (
 )
 from houseprice.data.encodings import GroupColumn, LevelColumn, fit_frequencies, fit_group, fit_target_means
 from houseprice.errors import ConfigError, DataError, listing, nearest
-from houseprice.files import leave_on_disk
+from houseprice.files import in_memory
 from houseprice.preparation import Features
 
 Float = NDArray[np.float64]
 _CHUNK = 20_000
 """Rows that are transformed together: what they become fits into the processor's cache, and the rest onto the disk."""
 
-Allocate = Callable[[tuple[int, int]], NDArray[np.float32]]
+Gather = Callable[[tuple[int, int], Iterable[NDArray[np.float32]]], NDArray[np.float32]]
+"""Makes one matrix of a shape of blocks of its rows."""
+
+
+def n_blocks(n_rows: int) -> int:
+    """How many blocks so many rows are transformed in."""
+    return -(-n_rows // _CHUNK)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Preprocessor:
     notices: tuple[str, ...] = ()
 
     def transform(
-        self, frame: pd.DataFrame, own: pd.DataFrame | None = None, empty: Allocate | None = None
+        self, frame: pd.DataFrame, own: pd.DataFrame | None = None, gather: Gather = in_memory
     ) -> NDArray[np.float32]:
         """Transform rows with their roles assigned to a float32 matrix [n_rows, n_columns] without gaps.
 
@@ -67,19 +73,21 @@ class Preprocessor:
         ----------
         own
             What `fit_crossfitted` gave for the rows that it was fitted on, where they are among these.
-        empty
-            Makes the matrix that is filled, float32 of a shape; by default in memory.
+        gather
+            Makes the matrix of blocks of rows; by default in memory.
 
         Raises
         ------
         DataError
             If a number is too large for float32, naming its column.
         """
-        shape = (len(frame), len(self.columns))
-        matrix = empty(shape) if empty else np.empty(shape, np.float32)
+        frame = _with_learnt(frame, self.groups, self.levels, own)
+        return gather((len(frame), len(self.columns)), self._blocks(frame))
+
+    def _blocks(self, frame: pd.DataFrame) -> Iterator[NDArray[np.float32]]:
+        """The rows of the matrix, some at a time."""
         place_of = {name: place for place, name in enumerate(self.columns)}
         too_large: set[int] = set()
-        frame = _with_learnt(frame, self.groups, self.levels, own)
         for start in range(0, len(frame), _CHUNK):
             chunk = frame.iloc[start : start + _CHUNK]
             by_column = np.empty((len(self.columns), len(chunk)), np.float32)
@@ -88,14 +96,12 @@ class Preprocessor:
                     with np.errstate(over="ignore"):
                         by_column[place_of[name]] = values
             too_large.update(np.flatnonzero(~np.isfinite(by_column).all(axis=1)).tolist())
-            matrix[start : start + _CHUNK] = by_column.T
-            leave_on_disk(matrix)
+            yield by_column.T
         if too_large:
             names = [self.columns[place] for place in sorted(too_large)]
             raise DataError(
                 f"features: numbers too large for float32 in columns {listing(names)}. Rescale or drop them."
             )
-        return matrix
 
     def _output(self, frame: pd.DataFrame) -> Iterator[tuple[str, Float]]:
         """Every output column, [n_rows], with its name: one at a time, for together they may not fit into memory."""
@@ -120,10 +126,11 @@ def _with_learnt(
 ) -> pd.DataFrame:
     """The frame with the columns that come from statistics, in which rows that were fitted on have values of theirs."""
     learnt = [*(column.transform(frame) for column in groups), *(column.transform(frame) for column in levels)]
-    if own is not None:
+    if own is not None and len(own.columns):
+        rows = frame.index.get_indexer(own.index)
         for values in learnt:
             if values.name in own:
-                values[own.index] = own[values.name]
+                values.iloc[rows] = own[values.name].to_numpy()
     return pd.concat([frame, *learnt], axis=1) if learnt else frame
 
 

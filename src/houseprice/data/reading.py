@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +22,6 @@ _HEAD_ROWS = 1000
 _CHUNK_CELLS = 5_000_000
 _BLOCK = 1 << 22  # bytes that are looked at together
 _LONGEST_LINE = csv.field_size_limit()
-_SECONDS_OF_SILENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class CsvFile:
         missing
             The cells of numbers that are gaps.
         say
-            Told of the progress every few seconds.
+            Told of the progress, chunk by chunk.
 
         Raises
         ------
@@ -100,21 +98,19 @@ class CsvFile:
             **_exact_floats(),
         )
         parts: dict[str, list[Cells]] = {name: [] for name in columns}
-        n_rows, spoke = 0, time.monotonic()
+        n_rows = 0
         for chunk in chunks:
             for place, name in places.items():
                 cells = chunk[place].to_numpy()
                 is_number = place in numeric and cells.dtype.kind in "iuf"
                 parts[name].append(cells.astype(np.float64) if is_number else cells.astype(object))
             n_rows += len(chunk)
-            if time.monotonic() - spoke > _SECONDS_OF_SILENCE:
-                spoke = time.monotonic()
-                say(f"{self.name}: {n_rows:,} rows read")
+            say(f"{self.name}: {n_rows:,} rows read")
         return {name: np.concatenate(parts.pop(name)) for name in columns}
 
 
-def open_csv(data: bytes, name: str, id_column: str) -> CsvFile:
-    """Check the bytes and the header of a file.
+def open_csv(data: bytes, name: str, id_column: str, say: Say = lambda text: None) -> CsvFile:
+    """Check the bytes and the header of a file; ``say`` is told of the progress, block by block.
 
     Raises
     ------
@@ -127,7 +123,7 @@ def open_csv(data: bytes, name: str, id_column: str) -> CsvFile:
     if not head:
         raise DataError(f"{name}: a header and no rows. Put the competition's whole file there.")
     likely = {column for column, cells in zip(header, zip(*head, strict=True), strict=True) if _are_numbers(cells)}
-    return CsvFile(data, name, tuple(header), frozenset(likely), _is_regular(data, len(header)))
+    return CsvFile(data, name, tuple(header), frozenset(likely), _is_regular(data, name, len(header), say))
 
 
 def check_text(data: bytes, name: str) -> None:
@@ -206,7 +202,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _is_regular(data: bytes, n_columns: int) -> bool:
+def _is_regular(data: bytes, name: str, n_columns: int, say: Say) -> bool:
     """Whether all lines have so many cells, or none, and quotes stand at the edges of cells alone.
 
     The bytes are looked at block by block, as arrays: a loop over lines would take longer than to parse them.
@@ -214,7 +210,7 @@ def _is_regular(data: bytes, n_columns: int) -> bool:
     if n_columns < 2 or not _ends_are_plain(data):
         return False
     cells = np.frombuffer(data, np.uint8)
-    inside, commas, line_start = 0, 0, 0  # carried from block to block
+    inside, n_commas, line_start = 0, 0, 0  # of the line in which a block ends, carried to the next
     for start in range(0, len(cells), _BLOCK):
         block = cells[start : start + _BLOCK]
         quotes = np.flatnonzero(block == ord('"'))
@@ -226,17 +222,18 @@ def _is_regular(data: bytes, n_columns: int) -> bool:
             outside = (np.cumsum(marks, dtype=np.int32) + inside) % 2 == 0
             block = np.where(outside, block, ord(" "))  # commas and line ends within quotes are text
             inside = (inside + len(quotes)) % 2
-        ends = np.flatnonzero(block == ord("\n"))
-        seen = commas + np.cumsum(block == ord(","), dtype=np.int32)
-        of_line = np.diff(seen[ends], prepend=0)
+        ends, commas = (np.flatnonzero(block == ord(mark)) for mark in "\n,")
+        before_end = n_commas + np.searchsorted(commas, ends)
+        of_line = np.diff(before_end, prepend=0)
         lengths = np.diff(ends + start, prepend=line_start - 1) - 1
         is_blank = (of_line == 0) & ((lengths == 0) | ((lengths == 1) & (cells[ends + start - 1] == ord("\r"))))
         if not ((of_line == n_columns - 1) | is_blank).all() or (lengths > _LONGEST_LINE).any():
             return False
-        commas = int(seen[-1] - (seen[ends[-1]] if len(ends) else 0))
+        n_commas += len(commas) - (int(before_end[-1]) if len(ends) else 0)
         line_start = start + int(ends[-1]) + 1 if len(ends) else line_start
+        say(f"{name}: {(start + len(block)) / 1e6:,.0f} of {len(data) / 1e6:,.0f} MB checked")
     rest = len(cells) - line_start
-    return not inside and rest <= _LONGEST_LINE and (rest == 0 or commas == n_columns - 1)
+    return not inside and rest <= _LONGEST_LINE and (rest == 0 or n_commas == n_columns - 1)
 
 
 def _ends_are_plain(data: bytes) -> bool:

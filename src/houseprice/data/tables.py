@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
+from houseprice.data.compact import packed, unpacked
 from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
+from houseprice.pace import Paced
 
 SAMPLE = "sample_submission.csv"
 
@@ -47,6 +49,15 @@ class Tables:
     sample_columns: tuple[str, ...] = ()
     by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {name: packed(self.__dict__[name]) for name in _FRAMES}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {name: unpacked(state[name]) for name in _FRAMES})
+
+
+_FRAMES = ("train", "test", "by")
+
 
 def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
     """Read, type and check the three files of a competition.
@@ -69,6 +80,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
         If ``[ingest]`` names a column that the files don't have.
     """
     notices: list[str] = []
+    say = Paced(say)
     train, test = _read_both(files, competition, say)
     train = _without_excluded(train, competition)
     target, classes = _take_target(train, competition, notices)
@@ -83,8 +95,9 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     by = _fold_columns(train, test, competition)
     test = _same_columns(train, test, competition, notices)
     notices += _alike_notices(train)
-    for column in train.columns:
+    for number, column in enumerate(train.columns, 1):
         train[column], test[column] = _same_type(train[column], test[column])
+        say(f"tables: {number} of {len(train.columns)} columns checked")
     _check_named_columns(train, competition)
     for column in competition.ingest.normalize_text:
         train[column], test[column] = (normalized(frame[column], competition.ingest) for frame in (train, test))
@@ -92,7 +105,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     train, test = train.drop(columns=useless), test.drop(columns=useless)
     sample = None
     if SAMPLE in files:
-        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id), competition, (), say)
+        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
     sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
     columns = _sample_columns(sample, classes, competition)
     return Tables(train, test, target, sample_ids, tuple(notices), classes, columns, by)
@@ -100,7 +113,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
 
 def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
-    train_file, test_file = (open_csv(files[name], name, competition.id) for name in ("train.csv", "test.csv"))
+    train_file, test_file = (open_csv(files[name], name, competition.id, say) for name in ("train.csv", "test.csv"))
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
     told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
@@ -123,9 +136,10 @@ def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str]
     """
     cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
     ids = pd.Series(cells.pop(competition.id), dtype="str")
-    if (blank := ids.str.strip() == "").any():
-        where = listing(np.flatnonzero(blank) + 1)
-        raise DataError(f"{file.name}: column {competition.id!r} is empty in rows {where}. Give each row an id.")
+    if blank := [row for row, cell in enumerate(ids, 1) if not cell.strip()]:
+        raise DataError(
+            f"{file.name}: column {competition.id!r} is empty in rows {listing(blank)}. Give each row an id."
+        )
     if ids.duplicated().any():
         raise DataError(
             f"{file.name}: column {competition.id!r}: ids occur more than once: "
@@ -137,6 +151,7 @@ def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str]
         values = cells.pop(name)
         is_text = values.dtype == np.object_
         columns[name] = _with_gaps(_text(values, index, name), competition.ingest) if is_text else values
+        say(f"{file.name}: {len(columns)} of {len(columns) + len(cells)} columns typed")
     return pd.DataFrame(columns, index=index, copy=False)
 
 
@@ -376,13 +391,18 @@ def _check_named_columns(train: pd.DataFrame, competition: Competition) -> None:
 def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
     """Columns from which nothing can be learnt: no value, or one value and no gap, in all training rows."""
     missing = [column for column in train.columns if train[column].isna().all()]
-    constant = [column for column in train.columns if (train[column] == train[column].iloc[0]).all()]
+    constant = [column for column in train.columns if _is_constant(train[column])]
     for what, columns in (("have no value", missing), ("have one value", constant)):
         if columns:
             notices.append(f"train.csv: dropped columns that {what} in all {len(train)} rows: {listing(columns)}")
     if len(missing) + len(constant) == len(train.columns):
         raise DataError("train.csv: every feature column is empty or constant; nothing can be learnt. Add columns.")
     return [*missing, *constant]
+
+
+def _is_constant(values: pd.Series) -> bool:
+    """Whether all cells are the same, and none a gap; the first ones show it for most columns."""
+    return all(bool((rows == values.iloc[0]).all()) for rows in (values[:100], values))
 
 
 def _sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:

@@ -23,6 +23,7 @@ from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
 from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
 from houseprice.learn.plain import Weights, as_mlp
+from houseprice.machine import memory_bytes
 from houseprice.recipes import MLP, PER_MEMBER, Experiment, Linear
 
 __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
@@ -265,6 +266,15 @@ def bytes_of_member(recipe: MLP, columns: int, embedded: int) -> tuple[int, int,
     return 4 * 4 * numbers, 4 * written, rows * (4 + 3 * mask_steps(recipe))  # a mask, and its bytes from 16 bits each
 
 
+def _check_memory(each: int, n_members: int) -> None:
+    """Refuse what can't be held before it is allocated: the system would end the process without a word."""
+    if each * n_members > memory_bytes():
+        raise TrainingError(
+            f"out of memory: {n_members} members at a time, of {each / 1e9:.3g} GB each, and this machine has "
+            f"{memory_bytes() / 1e9:.3g} GB. Lower hidden, batch_size or threads."
+        )
+
+
 def _shares(members: Sequence[Member], threads: int, device: torch.device, memory: int | None) -> list[list[int]]:
     """Group the members that can be one tensor program, and cut each group into batches.
 
@@ -289,6 +299,7 @@ def _shares(members: Sequence[Member], threads: int, device: torch.device, memor
         size = len(indices)
         if device.type == "cpu":  # a plain network's step writes to little; others' to more than their state
             cached = state + (written if recipe.tabm or embedded else 0)
+            _check_memory(state + written, min(threads, len(indices)))
             size = max(1, min(math.ceil(size / threads), _CACHE // cached))
         if memory is not None:
             each = 2 * state + written + masks  # the state twice: there are averaged and best weights, too
