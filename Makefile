@@ -89,7 +89,7 @@ test: setup  ## run the tests (within 5 minutes)
 	$(BIN)/pytest -m 'not long' -n 2 --dist worksteal
 
 test-long: setup  ## run the tests that take longer
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long -n 2 --dist worksteal
 
 clean:  ## remove artifacts and caches; raw files, entries and the leaderboard stay
 	rm -rf data/*/artifacts build .pytest_cache .mypy_cache .ruff_cache
