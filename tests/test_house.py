@@ -88,7 +88,7 @@ TOUCH_THE_DISK = {
         "compete.submission",
     ),
     *("unfinished", "artifacts", "plan", "manifest", "pipeline", "reproduction", "console", "bench", "bench_size"),
-    *("cli", "notebook.competition", "report.page", "scaffold", "fitted", "prediction", "course.fashion"),
+    *("cli", "cli_grid", "notebook.competition", "report.page", "scaffold", "fitted", "prediction", "course.fashion"),
 }
 DISK_CALLS = {
     *("open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "exists", "stat"),
