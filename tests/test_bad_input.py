@@ -156,6 +156,10 @@ FAULTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "sample with fewer ids": (lines(SAMPLE, lambda rows: rows[:-1]), ("sample_submission.csv", "1 lacking (108)")),
     "sample without target": (header(SAMPLE, b"Price", b"Cost"), ("sample_submission.csv", "'Price'", "Take the")),
+    "huge target": (
+        cell(TRAIN, "003", "Price", "1e151"),
+        ("train.csv", "column 'Price'", "1 of 24 targets are beyond 1e+150", "(ids 003: 1e151)", "Rescale the target"),
+    ),
     "one training row": (
         lines(TRAIN, lambda rows: rows[:2]),
         ("train.csv", "1 training row", "at least 2", "Add rows"),

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -266,6 +267,16 @@ def test_wrong_usage_is_status_2(root: Path, arguments: tuple[str, ...]) -> None
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr != ""
+
+
+def test_memory_that_ends_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*arguments: object, **options: object) -> None:
+        np.empty((2**50, 20))
+
+    monkeypatch.setattr("houseprice.pipeline.summarize_run", hungry)
+    assert re.search(
+        r"error: out of memory: Unable to allocate .* Lower what needs so much", fail(root, "train", "mlp")
+    )
 
 
 def test_cuda_is_refused_where_there_is_none(root: Path) -> None:

@@ -33,6 +33,11 @@ CONFIG_FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         '[experiments.ridge]\nkind = "sklearn"\nestimator = "a.B"\nparams = { tol = -inf }',
         ("experiments.ridge.params", "use finite numbers"),
     ),
+    "number for a recipe": (
+        "[features.default]",
+        "[features]\ndefault = 3",
+        ("features.default: Input should be a table",),
+    ),
     "too small": ("k = 4", "k = 1", ("folds.main.k", "greater than or equal to 2", "it is 1")),
     "too large": ("epochs = 2", "dropout = 1.0", ("experiments.mlp.dropout", "less than 1", "it is 1.0")),
     "infinite": ("epochs = 2", "learning_rate = inf", ("experiments.mlp.learning_rate", "finite", "it is inf")),

@@ -1,6 +1,7 @@
 """The course's rooms: data that is what the course says, the engine on plain arrays, and figures of what was given."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from houseprice.course import figures
 from houseprice.course.data import Rows, digits, k_folds, linear, many_inputs, polynomial, powers
 from houseprice.course.fitting import Fit, fit, fit_each
 from houseprice.errors import ConfigError, DataError, HousePriceError, TrainingError
+from houseprice.learn.plain import weights_of
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.03, "batch_size": 10, "epochs": 5}
 
@@ -178,6 +180,45 @@ def test_wrong_settings_are_told(ask: dict[str, Any], error: type[HousePriceErro
 def test_wrong_rows_are_told(X: Any, y: Any, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         fit((X, y), linear(0, rows=(5, 5))[1], SGD)
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    (train, valid), settings = linear(0, rows=(60, 20)), {**SGD, "momentum": 0.9, "epochs": 30}
+    (whole,) = fit(train, valid, settings)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, valid, settings, checkpoints=tmp_path, on_epoch=interrupt)
+    epochs: list[int] = []
+    (resumed,) = fit(train, valid, settings, checkpoints=tmp_path, on_epoch=lambda done, total: epochs.append(done))
+    assert len(epochs) <= 11
+    np.testing.assert_array_equal(resumed.weights["layers.0.weight"], whole.weights["layers.0.weight"])
+    np.testing.assert_array_equal(resumed.valid_losses, whole.valid_losses)
+
+
+def test_a_plain_network_s_weights_are_the_engine_s_again() -> None:
+    train, valid = linear(0, rows=(60, 20))
+    settings = {**SGD, "hidden": [4, 3], "activation": "prelu"}
+    (one,) = fit(train, valid, settings)
+    module = one.module()
+    assert isinstance(module, nn.Sequential)
+    weights = weights_of(module)
+    assert set(weights) == set(one.weights)
+    for name, value in one.weights.items():
+        np.testing.assert_array_equal(weights[name], value)
+    (still,) = fit(train, valid, {**settings, "epochs": 1, "learning_rate": 1e-12}, start=weights)
+    assert still.valid_losses[-1] == pytest.approx(one.valid_losses[-1], rel=1e-5)
+    with torch.no_grad():
+        module[0].weight.zero_()  # type: ignore[operator]
+    assert weights["layers.0.weight"].any()  # they are copies
+
+
+def test_a_layer_that_the_engine_does_not_know_is_named() -> None:
+    with pytest.raises(TrainingError, match="layer 1, BatchNorm1d: the engine knows no such parameters; use"):
+        weights_of(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
 
 
 # figures ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Cross-validation: every row predicted by those that did not see it, and scored as reported."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from houseprice.data.features import FeatureSet, Matrix
 from houseprice.data.folds import Split, make_folds
 from houseprice.data.preprocessor import Preprocessor
 from houseprice.data.tables import Tables
-from houseprice.errors import ConfigError, TrainingError
+from houseprice.errors import ConfigError, MetricError, TrainingError
 from houseprice.learn.crossval import Run, cross_validate
 from houseprice.learn.estimators import AnyRecipe
 from houseprice.learn.members import FittedMember
@@ -71,6 +72,14 @@ def mlp(**settings: Any) -> MLP:
 
 
 RIDGE = Ridge(kind="ridge", alpha=3.0)
+
+
+def test_a_metric_that_is_not_defined_over_all_rows_is_refused() -> None:
+    tables, features = competition()
+    tables = replace(tables, target=tables.target * 0 + 5)
+    split = Split.of(make_folds(N_TRAIN, Folds(k=5)))
+    with pytest.raises(MetricError, match=r"'exp': metric r2 is not defined over the 53 validated rows, whose targets"):
+        cross_validate("exp", RIDGE, tables, features, split, METRICS["r2"])
 
 
 # who predicts whom ----------------------------------------------------------------------------------------

@@ -106,8 +106,10 @@ def test_given_folds_are_those_of_the_column() -> None:
     assert found.fold_of_row.tolist() == [[1, 0, -1, 1, -1, 0]]
     assert found.is_validated.tolist() == [True, True, False, True, False, True]
     assert (~found.left_out).sum(axis=1).tolist() == [4, 4]  # who is never validated is always fitted on
-    with pytest.raises(DataError, match=r"column 'By', which gives the folds, names 1: a\. Name at least 2"):
+    with pytest.raises(DataError, match=r"column 'By', which gives the folds, names only a\. Name at least 2"):
         split(np.zeros(3), ["a", "a", None], scheme="given")
+    with pytest.raises(DataError, match=r"column 'By', which gives the folds, names none\. Name at least 2"):
+        split(np.zeros(3), [None, None, None], scheme="given")
 
 
 # in time -----------------------------------------------------------------------------------------------------

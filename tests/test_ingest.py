@@ -111,6 +111,20 @@ def test_a_missing_sample_submission_is_made_from_the_test_ids(
     assert "sample_submission.csv: not found; made from the ids of test.csv" in said
 
 
+def test_a_sample_submission_that_is_made_has_a_column_for_each_class_where_the_metric_reads_it(
+    raw: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny
+) -> None:
+    rows = [line.rpartition(b",") for line in tiny_files["train.csv"].splitlines()]
+    labels = [b"Price", *(b"abc"[row % 3 :][:1] for row in range(len(rows) - 1))]
+    train = b"\n".join(b",".join((cells, label)) for (cells, *_), label in zip(rows, labels, strict=True))
+    write_files(raw, {"train.csv": train, "test.csv": tiny_files["test.csv"]})
+    linear = 'experiments.ridge={ kind = "linear" }'
+    competition = load_tiny("task=multiclass", "metric=log_loss", linear)
+    for _ in range(2):  # made, then read
+        ingest(raw, competition, None, print)
+        assert (raw / "sample_submission.csv").read_text().splitlines()[:2] == ["Id,a,b,c", "101,0,0,0"]
+
+
 def test_notices_of_dropped_columns_are_said(
     raw: Path, tmp_path: Path, tiny_files: dict[str, bytes], load_tiny: LoadTiny, said: list[str]
 ) -> None:

@@ -57,6 +57,7 @@ IDS = [f"r{row}" for row in range(40)]
         (["a", "b", "c"], None, "multiclass", "accuracy"),
         ([1, 2, 3], None, "multiclass", "accuracy"),
         (["a", "b", "c"], {"Key": IDS, "a": IDS, "b": IDS, "c": IDS}, "multiclass", "log_loss"),
+        (["a", "b"], {"Key": IDS, "a": IDS, "b": IDS}, "binary", "log_loss"),
         (list(range(30)), None, "regression", "rmse"),
     ],
 )
@@ -71,6 +72,19 @@ def test_task_and_metric_are_guessed(
 def test_columns_that_the_test_file_lacks_are_dropped(tmp_path: Path) -> None:
     found = guessed([1.5, 2.5, 3.25], None, {"Tax": IDS, 'in "€"': IDS}, target="Price")
     assert loaded(found, tmp_path).ingest.drop_columns == ("Tax", 'in "€"')
+
+
+def test_names_and_labels_that_toml_must_escape_come_back(tmp_path: Path) -> None:
+    odd = 'a "b" \\ two\nlines\r\t\x1b\x7f é 🏠'
+    n, ids = 40, [f"r{row}" for row in range(40)]
+    columns = {"Key": ids, "Size": [str(row % 7) for row in range(n)]}
+    train = pd.DataFrame({**columns, odd: ids, f"{odd}y": [("no", odd)[row % 2] for row in range(n)]})
+    found = guess(train, pd.DataFrame(columns), None, {"target": f"{odd}y"})
+    path = tmp_path / "mine" / "competition.toml"
+    path.parent.mkdir()
+    path.write_text(as_toml("mine", found), encoding="utf-8")
+    loaded = load_competition(path)
+    assert (loaded.target, loaded.ingest.drop_columns, loaded.task) == (f"{odd}y", (odd,), "binary")
 
 
 def test_what_is_told_is_not_guessed() -> None:
@@ -97,6 +111,11 @@ def test_folds_are_no_more_than_rows_of_the_rarest_class() -> None:
 def test_what_cannot_be_is_refused(told: dict[str, str], more: dict[str, list[str]], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         guessed([1.5, 2.5], None, more, **told)
+
+
+def test_a_target_without_a_value_is_none() -> None:
+    with pytest.raises(ConfigError, match="--target: column 'Price' has no value in the training file"):
+        guessed(["", "NA"])
 
 
 def test_files_without_an_id_or_a_target_say_what_to_do() -> None:
@@ -398,10 +417,12 @@ def test_a_name_that_is_taken_and_files_that_are_none_leave_nothing(tmp_path: Pa
     assert (tmp_path / "data" / "mine" / "competition.toml").read_bytes() == before
     (tmp_path / "semicolons.csv").write_text("a;b;c\n1;2;3\n")
     (tmp_path / "binary.csv").write_bytes(b"a,b\n\0,1\n")
+    (tmp_path / "header.csv").write_text("row_id,a,outcome\n")
     for wrong, words in (
         ("semicolons.csv", "the separator is no comma"),
         ("binary.csv", "binary data or UTF-16"),
         ("absent.csv", "cannot be read: No such file or directory"),
+        ("header.csv", "a header and no rows"),
     ):
         refused = houseprice("new", "other", "--train", tmp_path / wrong, *files[2:])
         assert refused.returncode == 1

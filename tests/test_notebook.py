@@ -19,7 +19,7 @@ from houseprice.notebook.competition import Competition
 from houseprice.notebook.table import MORE, NOTHING, Table
 
 README = REPOSITORY / "README.md"
-NOTEBOOK = REPOSITORY / "notebooks" / "house-prices.ipynb"
+NOTEBOOK = REPOSITORY / "notebooks" / "09-house-prices.ipynb"
 
 
 @pytest.fixture(scope="module")

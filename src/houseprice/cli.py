@@ -40,6 +40,9 @@ class _Commands(TyperGroup):
         except HousePriceError as error:
             typer.echo(printable(f"error: {error}"), err=True)
             raise typer.Exit(1) from error
+        except MemoryError as error:
+            typer.echo(printable(f"error: out of memory: {error}. Lower what needs so much, or close others"), err=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             typer.echo("interrupted; what is finished is kept, and the same command goes on from here", err=True)
             raise typer.Exit(130) from interrupt

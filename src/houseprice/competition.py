@@ -176,6 +176,7 @@ def _complaint(source: str, detail: dict[str, Any]) -> str:
         message = "kind: Field required"
     for python, toml in (("valid tuple", "list"), ("Tuple", "List"), ("valid dictionary", "table")):
         message = message.replace(python, toml)
+    message = re.sub(r"a table or (instance of \w+|object to extract fields from)", "a table", message)
     where = f"{source}: " + (".".join(steps) + ": " if steps else "")
     scalar = isinstance(detail["input"], str | int | float | bool)
     return f"{where}{message}" + (f" (it is {_cut(repr(detail['input']))})" if scalar else "")

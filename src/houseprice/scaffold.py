@@ -127,6 +127,8 @@ def _look(data: bytes, path: Path, columns: list[str] | None = None) -> "pd.Data
         raise DataError(f"{path}: not read as CSV: {error}. Mend the file.") from error
     if columns is None and frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):
         raise DataError(f"{path}: one column, {frame.columns[0]!r}: the separator is no comma. Save it with commas.")
+    if frame.empty:
+        raise DataError(f"{path}: a header and no rows. Name the competition's whole file.")
     return frame
 
 

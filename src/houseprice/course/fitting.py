@@ -101,11 +101,10 @@ def fit(
     settings: Settings | Sequence[Settings],
     *,
     seeds: Sequence[int] = (0,),
-    device: str = "cpu",
     weights: NDArray[Any] | None = None,
-    start: Fit | None = None,
-    record_health: bool = False,
+    start: Fit | Weights | None = None,
     must_converge: bool = False,
+    **engine: Any,
 ) -> list[Fit]:
     """Fit networks to training rows, and follow their losses on validation rows, from which nothing is learnt.
 
@@ -117,17 +116,16 @@ def fit(
         One or several. ``classes`` may be left out: there are as many as the rows have.
     seeds
         A network each.
-    device
-        As of `houseprice.learn.training.fit`.
     weights
         How much each training row counts, [n_rows], not negative; they are divided by their mean. Losses that are shown
         count all rows the same.
     start
-        A fit whose weights training goes on from, instead of drawing them.
-    record_health
-        Whether results have their ``health``.
+        Weights that training goes on from, or the fit that has them, in place of drawn ones; the optimiser begins anew.
     must_converge
         Whether a network that diverges is an error; else it is marked, and the others go on.
+    engine
+        Further options of `houseprice.learn.training.fit`: ``device``, ``threads``, ``on_epoch``; ``checkpoints``, a
+        folder from which the same call goes on if it was interrupted; ``record_health``, for results with ``health``.
 
     Returns
     -------
@@ -146,11 +144,10 @@ def fit(
         [(train, valid)],
         settings,
         seeds=seeds,
-        device=device,
         weights=None if weights is None else [weights],
         start=start,
-        record_health=record_health,
         must_converge=must_converge,
+        **engine,
     )
 
 
@@ -159,28 +156,25 @@ def fit_each(
     settings: Settings | Sequence[Settings],
     *,
     seeds: Sequence[int] = (0,),
-    device: str = "cpu",
     weights: Sequence[NDArray[Any]] | None = None,
-    start: Fit | None = None,
-    record_health: bool = False,
+    start: Fit | Weights | None = None,
     must_converge: bool = False,
     **engine: Any,
 ) -> list[Fit]:
     """Fit networks to each of several pairs of training and validation rows: other draws, or folds of the same rows.
 
-    Parameters and errors are those of `fit`, but for ``draws``, the pairs, ``weights``, one array a draw, and
-    ``engine``, further options of `houseprice.learn.training.fit` (``threads``, ``on_epoch``, ``checkpoints`` …);
+    Parameters and errors are those of `fit`, but for ``draws``, the pairs, and ``weights``, one array a draw;
     results have an entry for each setting, draw and seed, in this order.
     """
     folds = [_fold_data(number, train, valid) for number, (train, valid) in enumerate(draws)]
     if weights is not None:
         folds = [_weighted(fold, of_fold) for fold, of_fold in zip(folds, weights, strict=True)]
-    first = None if start is None else start.weights
+    first = start.weights if isinstance(start, Fit) else start
     given = [settings] if isinstance(settings, Mapping) else settings
     n_classes = max(2, *(int(fold.y.max()) + 1 for fold in folds))
     recipes = [_recipe(one, n_classes) for one in given]
     members = [Member(recipe, fold, seed, first) for recipe in recipes for fold in folds for seed in seeds]
-    fitted = fit_members(members, device=device, record_health=record_health, **engine)
+    fitted = fit_members(members, **engine)
     named = [(dict(one), recipe) for one, recipe in zip(given, recipes, strict=True) for _ in folds for _ in seeds]
     fits = [_as_fit(*names, member) for names, member in zip(named, fitted, strict=True)]
     diverged = [one for one in fits if one.diverged_epoch is not None]

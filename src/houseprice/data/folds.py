@@ -177,9 +177,10 @@ def _given(recipe: Folds, by: pd.Series) -> NDArray[np.int64]:
     labels = by.where(by != "-1")
     codes = np.asarray(pd.factorize(labels, sort=True)[0], np.int64)  # -1 for a gap
     if codes.max() < 1:
+        named = listing(labels.dropna().unique())
         raise DataError(
-            f"train.csv: column {recipe.by!r}, which gives the folds, names {codes.max() + 1}: "
-            f"{listing(labels.dropna().unique())}. Name at least 2."
+            f"train.csv: column {recipe.by!r}, which gives the folds, names "
+            f"{f'only {named}' if named else 'none'}. Name at least 2."
         )
     return codes[None, :]
 

@@ -90,6 +90,8 @@ def guess(
     if id_column == target:
         raise ConfigError(f"--id and --target name the same column, {id_column!r}")
     known = train[target][~train[target].isin(Ingest().missing)]
+    if known.empty:
+        raise ConfigError(f"--target: column {target!r} has no value in the training file. Name another.")
     names = None if sample is None else [column for column in sample.columns if column != id_column]
     task = _told_task(told.get("task")) or _task(known, names, reasons)
     values = sample[target] if sample is not None and names == [target] else None
@@ -176,7 +178,7 @@ def _task(known: pd.Series, names: Sequence[str] | None, reasons: dict[str, str]
     n_values = known.nunique()
     if names is not None and len(names) > 1:
         reasons["task"] = "the sample submission has a column for each class"
-        return "multiclass"
+        return "binary" if n_values == 2 else "multiclass"
     numbers = pd.to_numeric(known, errors="coerce")
     if n_values == 2:
         reasons["task"] = f"the target has two values: {listing(sorted(known.unique()))}"

@@ -225,8 +225,8 @@ def _completed(files: Mapping[str, bytes], competition: Competition, say: Say, k
     say(f"{SAMPLE}: not found; made from the ids of test.csv")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([competition.id, competition.target])
-    writer.writerows([row_id, 0] for row_id in tables.sample_ids)
+    writer.writerow([competition.id, *tables.sample_columns])
+    writer.writerows([row_id, *(0 for _ in tables.sample_columns)] for row_id in tables.sample_ids)
     return {**files, SAMPLE: text.getvalue().encode()}
 
 

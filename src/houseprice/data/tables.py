@@ -16,6 +16,8 @@ from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.pace import Paced
 
 SAMPLE = "sample_submission.csv"
+LARGEST_TARGET = 1e150
+"""Of larger numbers the squares are no numbers any more, nor are spreads, errors and scores."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,12 @@ def _as_numbers(raw: pd.Series, competition: Competition) -> pd.Series:
             f"{competition.metric} needs (ids {listing(raw.index[~good])}: {listing(raw[~good])}). "
             "Correct the rows, or exclude them under [ingest].exclude_ids"
             + ('; or, if these are classes, set task = "binary" or "multiclass".' if target.isna().all() else ".")
+        )
+    if (huge := target.abs() > LARGEST_TARGET).any():
+        raise DataError(
+            f"train.csv: column {raw.name!r}: {int(huge.sum())} of {len(raw)} targets are beyond {LARGEST_TARGET:g} "
+            f"(ids {listing(raw.index[huge])}: {listing(raw[huge])}), and their squares no numbers any more. "
+            "Rescale the target, or exclude the rows under [ingest].exclude_ids."
         )
     return target
 
@@ -433,6 +441,7 @@ def _sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], compe
     if of_probabilities:
         raise DataError(
             f"{SAMPLE}: its columns are {[competition.id, *columns]}, but metric {competition.metric} reads a "
-            f"probability for each class: {listing(classes)}. Take the competition's own sample submission."
+            f"probability for each class: {listing(classes)}. Take the competition's own sample submission, or delete "
+            "this one: it is made of the ids of test.csv then."
         )
     return columns

@@ -119,6 +119,8 @@ def cross_validate(
     ------
     TrainingError
         If a member can't be fitted, or predicts something that is not finite; the member is named.
+    MetricError
+        If the metric is not defined over all validated rows, as R² is not of equal targets.
     ConfigError
         If ``exclude_from_fit`` names unknown ids, or leaves a fold with nothing to fit; or if rows shall be weighted
         and there are too few, or the estimator takes no weights.
@@ -192,7 +194,7 @@ def cross_validate(
         test=test,
         fold_scores=fold_scores,
         train_scores=train_scores,
-        score=metric.score(target, decided),
+        score=_defined(metric.score(target, decided), name, metric, target),
         std_error=metric.std_error(target, decided),
         n_columns=features.n_columns,
         members=tuple(members),
@@ -200,6 +202,17 @@ def cross_validate(
         classes=tables.classes,
         in_time=split.in_time,
         scales=tuple(scale.target for scale in scales),
+    )
+
+
+def _defined(score: float, name: str, metric: Metric, target: Float) -> float:
+    """The score itself, or a `MetricError` where it is none: of one fold it may lack, of all rows it may not."""
+    if np.isfinite(score):
+        return score
+    same = ", whose targets are all the same" if (target == target[0]).all() else ""
+    raise MetricError(
+        f"experiment {name!r}: metric {metric.name} is not defined over the {len(target)} validated rows{same}. "
+        "Choose another metric, or other folds."
     )
 
 

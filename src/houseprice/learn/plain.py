@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from houseprice.errors import TrainingError
 from houseprice.learn.functions import ACTIVATIONS, PRELU_START
 from houseprice.recipes import MLP, InitializationName, Linear
 
@@ -195,6 +196,34 @@ def as_module(recipe: Linear, weights: Weights) -> nn.Module:
         parts = {name.split(".")[1]: torch.tensor(weights[name]) for name in weights if name.startswith("embedding.")}
         network = nn.Sequential(Embedding(**parts), network)
     return network.eval()
+
+
+def weights_of(module: nn.Sequential) -> Weights:
+    """Take the weights of a plain network as the engine has them: `as_module`, backwards.
+
+    Parameters
+    ----------
+    module
+        Layers in a row: `torch.nn.Linear`, `torch.nn.PReLU`, and functions without parameters.
+
+    Raises
+    ------
+    TrainingError
+        If another layer has parameters.
+    """
+    weights: Weights = {}
+    layer = -1
+    for place, each in enumerate(module):
+        layer += isinstance(each, nn.Linear)
+        if not isinstance(each, nn.Linear | nn.PReLU) and any(True for _ in each.parameters()):
+            raise TrainingError(
+                f"layer {place}, {type(each).__name__}: the engine knows no such parameters; "
+                "use torch.nn.Linear, torch.nn.PReLU and functions without parameters"
+            )
+        for name, value in each.named_parameters():
+            part = "slope" if isinstance(each, nn.PReLU) else name
+            weights[f"layers.{layer}.{part}"] = value.detach().cpu().numpy().astype(np.float32)
+    return weights
 
 
 def predict_rows(recipe: Linear, weights: Weights, X: Tensor) -> Tensor:
