@@ -122,7 +122,7 @@ def test_an_exported_member_predicts_as_plain_modules(activation: ActivationName
         start = initial_weights(recipe, 7, random, embedded_by(recipe, 1, 4, 6)[:member])
         drawn = {name: random.standard_normal(v.shape).astype(np.float32) for name, v in start.items()}
         network.load(member, {**drawn, EMBEDDED: start[EMBEDDED]} if EMBEDDED in start else drawn)
-    X = torch.randn(50, 7)
+    X = torch.from_numpy(random.standard_normal((50, 7)).astype(np.float32))
     for member in range(3):
         weights = network.weights_of(network.parameters, member)
         plain = as_module(recipe, weights)
