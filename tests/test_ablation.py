@@ -76,7 +76,7 @@ def outcomes_of(root: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_parts_are_what_the_file_says_beyond_the_defaults(house_prices: Competition) -> None:
-    keys = ("activation", "input_dropout", "loss")
+    keys = ("seeds", "activation", "input_dropout", "loss")
     assert [name for name in names(house_prices, "mlp") if name.startswith("mlp.")] == [
         f"mlp.{key}"
         for key in sorted(
