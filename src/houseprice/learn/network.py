@@ -240,27 +240,28 @@ class Network:
         """Predict all rows with one member of some parameters in evaluation mode: X [row, column] → [row, output].
 
         A member at a time and some thousand rows at once: the products are large, and nothing of them depends on
-        whom the member was trained beside.
+        whom the member was trained beside. Answers are written where they stay: a small tensor kept of each block
+        would lie amid the large ones, whose memory then could not be used again.
         """
         if self.implicit or self._embedding:
             return predict_rows(self.recipe, self.weights_of(parameters, member), X)
         mine = {name: value[member] for name, value in parameters.items()}
         mine["layers.0.weight"] = mine["layers.0.weight"][: X.shape[1]]
-        blocks = []
-        for inputs in torch.split(X, 4096):  # [row, in]
+        predicted = X.new_empty(len(X), self.recipe.outputs)
+        for inputs, answers in zip(torch.split(X, 4096), torch.split(predicted, 4096), strict=True):  # [row, in or out]
             h = inputs
             for layer in range(len(self.recipe.hidden) + 1):
                 z = torch.addmm(mine[f"layers.{layer}.bias"], h, mine[f"layers.{layer}.weight"])
                 if layer == len(self.recipe.hidden):
                     if self.recipe.skip:
                         z.addmm_(inputs, mine[SKIP][: X.shape[1]])
-                    blocks.append(z[:, : self.recipe.outputs])
+                    answers.copy_(z[:, : self.recipe.outputs])
                     break
                 h = torch.empty_like(z)
                 ACTIVATIONS[self.recipe.activation].forward(z, h)
                 if self.recipe.activation == "prelu":
                     h += mine[f"layers.{layer}.slope"] * z.clamp_max(0)
-        return torch.cat(blocks)
+        return predicted
 
 
 def norm_by_member(values: Tensor) -> Tensor:

@@ -233,7 +233,10 @@ def predict_rows(recipe: Linear, weights: Weights, X: Tensor) -> Tensor:
     """
     module, tabm = as_module(recipe, weights).to(X), as_mlp(recipe).tabm
     at_once = max(1, 4096 // max(1, tabm)) if tabm or EMBEDDED in weights else max(1, len(X))
-    return torch.cat([module(rows) for rows in torch.split(X, at_once)])
+    predicted = X.new_empty(len(X), recipe.outputs)
+    for start in range(0, len(X), at_once):
+        predicted[start : start + at_once] = module(X[start : start + at_once])
+    return predicted
 
 
 def _layer(weights: Weights, name: str) -> nn.Module:
