@@ -70,7 +70,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
     {"notebook.board"},
     {"notebook.competition"},
     {"cli_options"},
-    {"cli_ablate", "cli_audit", "cli_board", "cli_grid", "cli_new", "cli_predict", "cli_shift"},
+    {"cli_ablate", "cli_audit", "cli_bench", "cli_board", "cli_grid", "cli_new", "cli_predict", "cli_shift"},
     {"cli"},
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from houseprice import cli_ablate, cli_audit, cli_board, cli_grid, cli_new, cli_predict, cli_shift
+from houseprice import cli_ablate, cli_audit, cli_bench, cli_board, cli_grid, cli_new, cli_predict, cli_shift
 from houseprice.cli_options import (
+    LISTENER,
     NAME,
     ROOT,
     Device,
@@ -36,7 +37,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with LISTENER.never_silent():
+                return super().invoke(ctx)
         except HousePriceError as error:
             typer.echo(printable(f"error: {error}"), err=True)
             raise typer.Exit(1) from error
@@ -62,6 +64,7 @@ app.add_typer(cli_grid.app)
 app.add_typer(cli_shift.app)
 app.add_typer(cli_new.app)
 app.add_typer(cli_predict.app)
+app.add_typer(cli_bench.app)
 
 
 @app.command()
@@ -391,45 +394,6 @@ def reproduce(
     workspace = open_workspace(root, competition)
     name = entry or workspace.competition.entry
     echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
-
-
-@app.command()
-def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[RATIO]…", help="All by default.")] = None,
-    size: Annotated[bool, typer.Option("--size", help="Instead: what large tables take, made up for it.")] = False,
-    device: Device = "auto",
-    competition: Name = NAME,
-    root: Root = ROOT,
-    as_json: Json = False,
-) -> None:
-    """Measure how fast the engine is, as ratios to the course's loop, scikit-learn and a plain matrix product."""
-    from houseprice import pipeline
-    from houseprice.bench import course_case, run_benchmarks
-    from houseprice.console import print_json, print_table
-
-    if size:
-        _bench_size(as_json)
-        return
-    plan = make_plan(root, competition, None, device)
-    rules = plan.workspace.competition
-    case = course_case(pipeline.tables(plan), rules.ingest, rules.scoring, plan.workspace.device)
-    result = run_benchmarks(names or (), case, plan.workspace.listener.say)
-    if as_json:
-        print_json(result)
-    else:
-        print_table("ratios", ("ratio", "value"), list(result["ratios"].items()))
-        echo(f"on {result['machine']['processor']}; of 16 seeds the other side is timed on one, and scaled")
-
-
-def _bench_size(as_json: bool) -> None:
-    from houseprice.bench_size import run_size
-    from houseprice.console import ConsoleListener, print_json, print_table
-
-    result = run_size(ConsoleListener().say)
-    if as_json:
-        print_json(result)
-    else:
-        print_table("ratios to what is allowed", ("ratio", "value"), list(result["ratios"].items()))
 
 
 def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from houseprice.console import ConsoleListener
+
 Name = Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="The folder under data/.")]
 Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="The project's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -50,6 +52,8 @@ Experiments = Annotated[list[str] | None, typer.Argument(metavar="[EXPERIMENT]â€
 Entry = Annotated[str | None, typer.Argument(metavar="[NAME]", help="An ensemble or experiment.")]
 
 NAME, ROOT = "house-prices", Path()
+LISTENER = ConsoleListener()
+"""Who tells the person in front of the terminal."""
 
 
 def open_workspace(
@@ -57,9 +61,8 @@ def open_workspace(
 ) -> Any:
     """The competition in its folder, with a listener who tells a person (`houseprice.plan.open_workspace`)."""
     from houseprice import plan
-    from houseprice.console import ConsoleListener
 
-    return plan.open_workspace(root, name, overrides or (), device, ConsoleListener(), seeds=seeds)
+    return plan.open_workspace(root, name, overrides or (), device, LISTENER, seeds=seeds)
 
 
 def make_plan(*arguments: Any) -> Any:

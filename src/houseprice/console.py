@@ -3,12 +3,13 @@
 import json
 import math
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from houseprice.errors import printable
-from houseprice.pace import Paced
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,11 +20,49 @@ NO_VALUE = "–"
 class ConsoleListener:
     """Tells a person on stderr: a progress bar on a terminal, a plain line every few seconds elsewhere."""
 
-    seconds_between_lines = 5.0
+    seconds_between_lines = 3.0
+
+    def __init__(self) -> None:
+        self._doing, self._since = "", time.monotonic()
+        self._spoke = self._since
+        self._bars = 0
 
     def say(self, text: str) -> None:
         """Print one line."""
+        self._doing, self._since = text, time.monotonic()
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._spoke = time.monotonic()
         print(printable(text), file=sys.stderr, flush=True)
+
+    @contextmanager
+    def never_silent(self) -> Iterator[None]:
+        """Within the block, wherever nothing is said for some seconds, say again what was heard of last: work of long
+        steps, or of none that could be counted, shall not look like a program that hangs.
+        """
+        ended = threading.Event()
+        self._doing, self._since = "begun", time.monotonic()
+        self._spoke = self._since
+
+        def watch() -> None:
+            while not ended.wait(max(0.0, self._spoke + self.seconds_between_lines - time.monotonic())):
+                if self._bars:  # it moves by itself
+                    self._spoke = time.monotonic()
+                elif self._due():
+                    seconds = time.monotonic() - self._since
+                    self._print(self._doing if seconds < 1 else f"{self._doing} … {seconds:.0f} s since")
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._spoke >= self.seconds_between_lines
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -40,19 +79,28 @@ class ConsoleListener:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(title, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+            self._bars += 1
+            try:
+                yield lambda done, total: progress.update(task, completed=done, total=total)
+            finally:
+                self._bars -= 1
 
     @contextmanager
     def _lines(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        say = Paced(self.say, self.seconds_between_lines)
-        yield lambda done, total: say(f"{title}: {done} of {total}")
+        def report(done: int, total: int) -> None:
+            self._doing, self._since = f"{title}: {done} of {total}", time.monotonic()
+            if self._due():
+                self._print(self._doing)
+
+        self._doing, self._since = title, time.monotonic()
+        yield report
 
 
 class LineListener(ConsoleListener):
     """Tells a reader of a notebook: plain lines on stdout."""
 
-    def say(self, text: str) -> None:
-        """Print one line."""
+    def _print(self, text: str) -> None:
+        self._spoke = time.monotonic()
         print(printable(text), flush=True)
 
     @contextmanager
