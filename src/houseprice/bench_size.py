@@ -80,8 +80,8 @@ def _measure(shape: Shape, progress: Callable[[str], None]) -> tuple[float, floa
         code = (
             f"from pathlib import Path; from houseprice.bench_size import *; write_files(Path({folder!r}), {shape!r})"
         )
+        progress(f"making {shape.rows:,} rows of {shape.columns} columns")
         subprocess.run([sys.executable, "-c", code], check=True)  # a child's peak counts what its parent held
-        progress(f"{shape.rows:,} rows of {shape.columns} columns are made")
         stages = [["ingest", "--source", str(root / "files")], ["features", "ridge"]]
         found = np.array([_run([*stage, "--competition", "size", "--root", folder], progress) for stage in stages])
     return float(found[:, 0].sum()), float(found[:, 1].sum()), float(found[:, 2].max())

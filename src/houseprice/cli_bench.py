@@ -23,7 +23,9 @@ def bench(
     if size:
         from houseprice.bench_size import run_size
 
-        _show("ratios to what is allowed", run_size(LISTENER.say), as_json)
+        with LISTENER.moving():
+            result = run_size(LISTENER.say)
+        _show("ratios to what is allowed", result, as_json)
         return
     from houseprice import pipeline
     from houseprice.bench import course_case, run_benchmarks

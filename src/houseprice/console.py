@@ -25,7 +25,7 @@ class ConsoleListener:
     def __init__(self) -> None:
         self._doing, self._since = "", time.monotonic()
         self._spoke = self._since
-        self._bars = 0
+        self._moving = 0
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -47,7 +47,7 @@ class ConsoleListener:
 
         def watch() -> None:
             while not ended.wait(max(0.0, self._spoke + self.seconds_between_lines - time.monotonic())):
-                if self._bars:  # it moves by itself
+                if self._moving:
                     self._spoke = time.monotonic()
                 elif self._due():
                     seconds = time.monotonic() - self._since
@@ -60,6 +60,15 @@ class ConsoleListener:
         finally:
             ended.set()
             thread.join()
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Within the block something else shows that work goes on: a bar, or another process on the same stderr."""
+        self._moving += 1
+        try:
+            yield
+        finally:
+            self._moving -= 1
 
     def _due(self) -> bool:
         return time.monotonic() - self._spoke >= self.seconds_between_lines
@@ -79,11 +88,8 @@ class ConsoleListener:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(title, total=None)
-            self._bars += 1
-            try:
+            with self.moving():
                 yield lambda done, total: progress.update(task, completed=done, total=total)
-            finally:
-                self._bars -= 1
 
     @contextmanager
     def _lines(self, title: str) -> Iterator[Callable[[int, int], None]]:
