@@ -205,6 +205,8 @@ def test_the_target_column_holds_what_the_metric_reads() -> None:
 def test_each_class_may_have_a_column_of_its_own() -> None:
     three, classes = [[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]], ("x", "y", "z")
     assert entry("log_loss", three, classes, columns=("z", "x", "y")) == "Id,z,x,y\na,0.7,0.1,0.2\nb,0.1,0.8,0.1\n"
+    named = ("is_z", "is_x", "is_y")
+    assert entry("log_loss", three, classes, columns=named) == "Id,is_z,is_x,is_y\na,0.7,0.1,0.2\nb,0.1,0.8,0.1\n"
     assert entry("log_loss", [0.25, 1.0], columns=CLASSES) == "Id,no,yes\na,0.75,0.25\nb,0,1\n"
 
 

@@ -328,6 +328,7 @@ def test_a_class_with_fewer_rows_than_folds_is_told(load_tiny: LoadTiny) -> None
 def test_a_submission_may_have_a_column_for_each_class(load_tiny: LoadTiny) -> None:
     labels, read = "a a b b c c a", ("task=multiclass", "metric=log_loss")
     assert classes_of(labels, load_tiny, *read, sample="c,a,b").sample_columns == ("c", "a", "b")
+    assert classes_of(labels, load_tiny, *read, sample="Price_c,Price_a,Price_b").sample_columns[0] == "Price_c"
     assert classes_of(labels, load_tiny, *MULTICLASS).sample_columns == ("Price",)
     with pytest.raises(DataError, match="metric log_loss reads a probability for each class: a, b, c"):
         classes_of(labels, load_tiny, *read)

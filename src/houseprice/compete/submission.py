@@ -15,6 +15,7 @@ from houseprice.documents import parse_json
 from houseprice.errors import SubmissionError, listing
 from houseprice.files import read_regular, write_atomically, write_text
 from houseprice.metrics import Metric, decide, labels_of
+from houseprice.tasks import class_places
 
 Float = NDArray[np.float64]
 DIGITS = 7  # float32's; what lies beyond differs between processors
@@ -48,7 +49,8 @@ def submission_csv(
     classes
         The labels, in the order of their codes; empty for numbers.
     columns
-        The header beside the id where it has a column for each class, holding its probability.
+        The header beside the id where it has a column for each class, holding its probability
+        (`houseprice.tasks.class_places`).
     threshold
         The probability from which on the second of two classes is given.
 
@@ -81,19 +83,14 @@ def _cells(
     predictions: Float, metric: Metric, classes: Sequence[str], columns: Sequence[str], threshold: float | None
 ) -> list[list[str]]:
     """What stands beside the id in every row."""
-    if has_class_columns(classes, columns):
+    if places := class_places(columns, classes):
         of_all = np.stack([1 - predictions, predictions], axis=1) if predictions.ndim == 1 else predictions
-        values = of_all[:, [list(classes).index(label) for label in columns]]
+        values = of_all[:, places]
     elif classes and metric.reads == "label":
         return [[classes[int(code)]] for code in labels_of(decide(predictions, threshold))]
     else:
         values = metric.from_link(predictions)[:, None]
     return [[f"{value:.{DIGITS}g}" for value in row] for row in values]
-
-
-def has_class_columns(classes: Sequence[str], columns: Sequence[str]) -> bool:
-    """Whether a submission has a column for each class."""
-    return bool(classes) and set(columns) == set(classes)
 
 
 def check_submission(
@@ -134,7 +131,7 @@ def check_submission(
                 f"submission: line {line + 2} is {row}, where the sample submission has id {wanted!r}"
             )
     cells = [row[1:] for row in rows]
-    if has_class_columns(classes, columns):
+    if class_places(columns, classes):
         return _probabilities(cells, sample_ids)
     if classes and metric.reads == "label":
         return _codes([cell for (cell,) in cells], sample_ids, classes)

@@ -14,6 +14,7 @@ from houseprice.data.compact import packed, unpacked
 from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.pace import Paced
+from houseprice.tasks import class_places
 
 SAMPLE = "sample_submission.csv"
 LARGEST_TARGET = 1e150
@@ -37,7 +38,8 @@ class Tables:
     classes
         What the codes mean, in the file's own text; empty for numbers.
     sample_columns
-        What the sample submission has beside the id, in its order: the target, or every class. Empty: the target.
+        What the sample submission has beside the id, in its order: the target, or a column for every class
+        (`houseprice.tasks.class_places`). Empty: the target.
     by
         The columns that folds are made by, as the text of the training file with gaps; indexed like ``train``.
     """
@@ -425,12 +427,12 @@ def _sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
 
 
 def _sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
-    """What a submission has beside the id: the target, or a column a class, named by its label."""
+    """What a submission has beside the id: the target, or a column a class."""
     of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
     if sample is None:
         return classes if of_probabilities else (competition.target,)
     columns = tuple(map(str, sample.columns))
-    if classes and set(columns) == set(classes):
+    if class_places(columns, classes):
         return columns
     if columns != (competition.target,):
         or_classes = f", or the id and a column for each class: {listing(classes)}" if classes else ""
