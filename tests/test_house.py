@@ -26,6 +26,7 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.sample",
         "data.reading",
         "data.folds",
+        "data.form",
         "data.seams",
     },
     {"data.guesses", "data.tables", "course.fashion"},

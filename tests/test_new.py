@@ -126,6 +126,43 @@ def test_files_without_an_id_or_a_target_say_what_to_do() -> None:
         guess(frame, frame, None, {})
 
 
+def test_files_whose_id_is_in_the_sample_submission_alone_are_numbered(tmp_path: Path) -> None:
+    """The form of Kaggle's Digit Recognizer, whose sample has ``ImageId`` and ``Label``, its files ``label`` alone."""
+    pixels = pd.DataFrame({f"pixel{n}": [str((row + n) % 7) for row in range(40)] for n in range(3)})
+    train = pixels.assign(label=[str(row % 3) for row in range(40)])
+    sample = pd.DataFrame({"ImageId": [str(row) for row in range(1, 41)], "Label": ["0"] * 40})
+    found = guess(train, pixels, sample, {})
+    assert (found.id, found.target, found.metric) == ("ImageId", "label", "accuracy")
+    assert "not in train.csv and test.csv, whose rows are numbered" in found.reasons["id"]
+    assert "the sample submission calls it 'Label'" in found.reasons["target"]
+    rules = loaded(found, tmp_path).ingest
+    assert (rules.numbered, rules.sample_target) == (("train.csv", "test.csv"), "Label")
+    with pytest.raises(ConfigError, match="no id: "):
+        guess(train, pixels, None, {})
+
+
+@pytest.mark.parametrize("has_sample", [True, False])
+def test_a_training_file_may_lack_the_id_of_the_test_file(has_sample: bool, tmp_path: Path) -> None:
+    """The form of Kaggle's Rossmann Store Sales."""
+    shared = pd.DataFrame({"Store": [str(row % 4) for row in range(40)], "Promo": [str(row % 3) for row in range(40)]})
+    sample = pd.DataFrame({"Id": IDS, "Sales": ["0"] * 40}) if has_sample else None
+    found = guess(shared.assign(Sales=[f"{row}.5" for row in range(40)]), shared.assign(Id=IDS), sample, {})
+    assert (found.id, found.target) == ("Id", "Sales")
+    assert loaded(found, tmp_path).ingest.numbered == ("train.csv",)
+
+
+def test_an_id_that_is_a_date_is_a_feature(tmp_path: Path) -> None:
+    """The form of Kaggle's Bike Sharing Demand, where the hour says most."""
+    hours = pd.date_range("2011-01-01", periods=80, freq="h").strftime("%Y-%m-%d %H:%M:%S")
+    frame = pd.DataFrame({"datetime": hours, "weather": [str(row % 3) for row in range(80)]}, dtype="str")
+    train, test = frame[::2], frame[1::2]
+    sample = pd.DataFrame({"datetime": test["datetime"], "count": "0"})
+    found = guess(train.assign(count=[f"{row}.5" for row in range(40)]), test, sample, {})
+    assert found.id == "datetime"
+    assert loaded(found, tmp_path).ingest.keep_id
+    assert not guessed([1.5, 2.5, 3.25]).keep_id
+
+
 @pytest.mark.parametrize("cells", [[1.5, 2.5, 3.25], ["yes", "no"], ["a", "b", "c"]])
 @pytest.mark.parametrize("column", ["Price", 'the "true" price', "Preis in €\\m²", "ends in #"])
 def test_the_file_is_one_that_can_be_loaded(cells: list[Any], column: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import LoadTiny
 from houseprice.config import Competition
+from houseprice.data.new_rows import layout_of, read_new_rows
 from houseprice.data.tables import Tables, read_tables
 from houseprice.errors import ConfigError, DataError
 
@@ -253,6 +254,56 @@ def test_the_real_files_hold_what_pandas_reads(
         for column in frame.columns.intersection(list(house_prices.ingest.none_columns)):
             expected[column] = expected[column].fillna(house_prices.ingest.none_label)
         pd.testing.assert_frame_equal(frame, expected[list(frame.columns)], check_dtype=False)
+
+
+# files in another form ------------------------------------------------------------------------------------
+
+
+def without_id(data: bytes) -> bytes:
+    return b"\n".join(line.partition(b",")[2] for line in data.split(b"\n"))
+
+
+def test_a_training_file_without_an_id_is_numbered(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    whole = read_tables(tiny_files, load_tiny())
+    files = tiny_files | {"train.csv": without_id(tiny_files["train.csv"])}
+    tables = read_tables(files, load_tiny('ingest.numbered=["train.csv"]'))
+    assert list(tables.train.index) == list(tables.target.index) == [str(row) for row in range(1, 25)]
+    pd.testing.assert_frame_equal(tables.train.reset_index(drop=True), whole.train.reset_index(drop=True))
+    pd.testing.assert_frame_equal(tables.test, whole.test)
+    with pytest.raises(DataError, match="no id column 'Id'"):
+        read_tables(files, load_tiny())
+
+
+def test_a_test_file_without_an_id_has_those_of_the_sample_submission(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    whole = read_tables(tiny_files, load_tiny())
+    files = {name: data if name.startswith("sample") else without_id(data) for name, data in tiny_files.items()}
+    competition = load_tiny('ingest.numbered=["train.csv", "test.csv"]')
+    tables = read_tables(files, competition)
+    pd.testing.assert_frame_equal(tables.test, whole.test)
+    later = read_new_rows(files["test.csv"], "later.csv", competition, layout_of(tables), print)
+    assert list(later.index) == [str(row) for row in range(1, 9)]
+    del files["sample_submission.csv"]
+    assert list(read_tables(files, competition).sample_ids) == [str(row) for row in range(1, 9)]
+    files["sample_submission.csv"] = b"Id,Price\n101,0\n"
+    with pytest.raises(DataError, match=r"its ids are not those of test\.csv"):
+        read_tables(files, competition)
+
+
+def test_an_id_may_be_a_feature(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    competition = load_tiny("ingest.keep_id=true")
+    tables = read_tables(tiny_files, competition)
+    assert list(tables.train.columns) == ["Id", "Area", "Rooms", "Street", "Pool"]
+    assert list(tables.train["Id"]) == list(range(1, 25))
+    assert list(tables.sample_ids) == list(tables.test.index) == [str(row) for row in range(101, 109)]
+    later = read_new_rows(tiny_files["test.csv"], "later.csv", competition, layout_of(tables), print)
+    pd.testing.assert_frame_equal(later, tables.test)
+
+
+def test_a_sample_submission_may_call_the_target_otherwise(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    files = tiny_files | {"sample_submission.csv": tiny_files["sample_submission.csv"].replace(b"Price", b"Predicted")}
+    assert read_tables(files, load_tiny("ingest.sample_target=Predicted")).sample_columns == ("Predicted",)
+    with pytest.raises(DataError, match=r"or name its column under \[ingest\].sample_target"):
+        read_tables(files, load_tiny())
 
 
 # classes --------------------------------------------------------------------------------------------------

@@ -58,6 +58,13 @@ class Ingest(Table):
     """Columns that are not looked at, for example those that one of the files lacks."""
     exclude_ids: tuple[str, ...] = ()
     """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
+    numbered: tuple[Literal["train.csv", "test.csv"], ...] = ()
+    """Files without the id column: their rows are numbered from 1. Those of ``test.csv`` have the ids of the sample
+    submission, in its order, if that has as many rows."""
+    sample_target: str | None = None
+    """What the sample submission calls the target, where that is another name."""
+    keep_id: bool = False
+    """Whether the id is a feature column, too: where ids are dates, or say something else."""
     mirror: dict[Literal["train.csv", "test.csv"], MirrorFile] = {}
     kaggle: str | None = None
     """The competition's name for the Kaggle client."""

@@ -3,7 +3,7 @@
 import io
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,15 +152,24 @@ def _quoted(text: str) -> str:
 
 
 def _ingest(found: "Guess") -> str:
-    if not found.dropped:
-        return ""
-    columns = ", ".join(map(_quoted, found.dropped))
-    return f"[ingest]\ndrop_columns = [{columns}]  # the test file lacks them\n\n"
+    keys = ""
+    if found.dropped:
+        keys += f"drop_columns = [{_listed(found.dropped)}]  # the test file lacks them\n"
+    if found.numbered:
+        keys += f"numbered = [{_listed(found.numbered)}]  # without an id: rows are numbered\n"
+    if found.sample_target:
+        keys += f"sample_target = {_quoted(found.sample_target)}  # what the sample submission calls the target\n"
+    if found.keep_id:
+        keys += "keep_id = true  # ids are dates: a feature, too\n"
+    return f"[ingest]\n{keys}\n" if keys else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(_quoted, names))
 
 
 def _no_features(found: "Guess") -> str:
-    columns = ", ".join(map(_quoted, found.no_features))
-    return f"drop = [{columns}]  # rows to predict have other values\n" if columns else ""
+    return f"drop = [{_listed(found.no_features)}]  # rows to predict have other values\n" if found.no_features else ""
 
 
 def as_toml(name: str, found: "Guess") -> str:

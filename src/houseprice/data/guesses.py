@@ -38,6 +38,8 @@ class Guess:
         Rows of the training file that were looked at.
     dropped
         Columns that the test file lacks, beside the target.
+    numbered, sample_target, keep_id
+        See `houseprice.config.Ingest`.
     no_features
         Columns that the test file has, and that tell nothing of its rows.
     reasons
@@ -54,6 +56,9 @@ class Guess:
     repeats: int
     n_train: int
     dropped: tuple[str, ...] = ()
+    numbered: tuple[str, ...] = ()
+    sample_target: str | None = None
+    keep_id: bool = False
     no_features: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,8 +90,9 @@ def guess(
     target = told.get("target") or _target(train, test, sample, reasons)
     _check_there(target, "--target", train, "the training file")
     id_column = told.get("id") or _id(train, test, sample, target, reasons)
-    for frame, what in ((train, "the training file"), (test, "the test file")):
-        _check_there(id_column, "--id", frame, what)
+    numbered = _numbered(id_column, train, test, sample)
+    if numbered and "id" in reasons:
+        reasons["id"] += f"; not in {' and '.join(numbered)}, whose rows are numbered"
     if id_column == target:
         raise ConfigError(f"--id and --target name the same column, {id_column!r}")
     known = train[target][~train[target].isin(Ingest().missing)]
@@ -94,10 +100,12 @@ def guess(
         raise ConfigError(f"--target: column {target!r} has no value in the training file. Name another.")
     names = None if sample is None else [column for column in sample.columns if column != id_column]
     task = _told_task(told.get("task")) or _task(known, names, reasons)
-    values = sample[target] if sample is not None and names == [target] else None
+    sample_target = _sample_target(target, names, train, reasons)
+    asked = sample_target or target
+    values = sample[asked] if sample is not None and names == [asked] else None
     metric = told.get("metric") or _metric(known, task, values, names, reasons)
     shared = [column for column in train.columns if column in test.columns and column != target]
-    cells = train.set_index(id_column, drop=False)
+    cells = train.set_index(id_column, drop=False) if id_column in train else train
     seam = find_seam(train, test, shared, Ingest().missing, whole or (lambda column: (train[column], test[column])))
     folds = _folds(cells, seam, cells[target], task, told, reasons)
     no_features = [folds.by] if folds.by and "grouped" in folds.scheme and len(shared) > 2 else []
@@ -113,6 +121,9 @@ def guess(
         folds.repeats,
         len(train),
         dropped=tuple(column for column in lacked if column not in (target, folds.by)),
+        numbered=numbered,
+        sample_target=sample_target,
+        keep_id=id_column in shared and is_date(train[id_column]),
         no_features=tuple(column for column in no_features if column in shared and column != id_column),
         reasons=reasons,
     )
@@ -149,14 +160,17 @@ def _id(
     train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None, target: str, reasons: dict[str, str]
 ) -> str:
     shared = [column for column in train.columns if column in test.columns and column != target]
-    if sample is not None and (first := sample.columns[0]) in shared:
+    if sample is not None and _names_rows(sample, train, test):
         reasons["id"] = "the first column of the sample submission"
-        return str(first)
+        return str(sample.columns[0])
     unique = [column for column in shared if train[column].is_unique and test[column].is_unique]
     called = [column for column in unique if CALLED_ID.search(column)]
+    of_test = [column for column in test.columns if column not in train and test[column].is_unique]
+    called_there = [column for column in of_test if CALLED_ID.search(column)]
     whole = [column for column in unique if not train[column].str.contains(r"[.\s]", regex=True).any()]
     for candidates, reason in (
         (called, "it is called so, and different in every row"),
+        (called_there, "it is called so, and different in every row of the test file"),
         (whole, "different in every row, without blanks and fractions"),
     ):
         if candidates:
@@ -166,6 +180,36 @@ def _id(
         "no id: no column that both files have is different in every row. Name one, --id COLUMN, or number the rows of "
         "both files in a new column"
     )
+
+
+def _names_rows(sample: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> bool:
+    """Whether the first column of the sample submission is the id; of a test file without it, whether it may be."""
+    first = sample.columns[0]
+    if first in test:
+        return True
+    return first not in train and len(sample) == len(test) and sample[first].is_unique
+
+
+def _numbered(id_column: str, train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None) -> tuple[str, ...]:
+    """The files that lack the id, and may: the training file, and with it the test file if the sample has the id."""
+    if id_column in test:
+        return () if id_column in train else ("train.csv",)
+    if id_column not in train and sample is not None and id_column in sample and len(sample) == len(test):
+        return ("train.csv", "test.csv")
+    for frame, what in ((train, "the training file"), (test, "the test file")):
+        _check_there(id_column, "--id", frame, what)
+    return ()
+
+
+def _sample_target(
+    target: str, names: Sequence[str] | None, train: pd.DataFrame, reasons: dict[str, str]
+) -> str | None:
+    """The sample submission's own name for the target, if it has another one."""
+    if names is None or len(names) != 1 or names[0] in train:
+        return None
+    if "target" in reasons:
+        reasons["target"] += f"; the sample submission calls it {names[0]!r}"
+    return names[0]
 
 
 def _told_task(task: str | None) -> Task | None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from houseprice.config import Competition
+from houseprice.data.form import SAMPLE
 from houseprice.data.sample import sample_files
-from houseprice.data.tables import SAMPLE, Tables, read_tables
+from houseprice.data.tables import Tables, read_tables
 from houseprice.documents import parse_json
 from houseprice.errors import DataError, NetworkError
 from houseprice.files import (

@@ -7,7 +7,7 @@ from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition
 from houseprice.data.reading import Say, open_csv
-from houseprice.data.tables import Tables, as_number, check_columns, normalized, read_frame
+from houseprice.data.tables import Tables, as_number, check_columns, needed_id, normalized, read_frame, with_id
 from houseprice.errors import listing
 from houseprice.pace import Paced
 
@@ -68,7 +68,8 @@ def read_new_rows(data: bytes, name: str, competition: Competition, layout: Layo
     told = {competition.target, *rules.none_columns, *rules.normalize_text}
     numbers = [column for column, is_number in layout.columns if is_number and column not in told]
     progress = Paced(say)
-    frame = read_frame(open_csv(data, name, competition.id, progress), competition, numbers, progress)
+    needed = needed_id("test.csv", competition)
+    frame = with_id(read_frame(open_csv(data, name, needed, progress), competition, numbers, progress), competition)
     wanted = [column for column, _ in layout.columns]
     check_columns(frame, wanted, name, "Add them: the entry was trained on them.")
     if competition.target in frame:

@@ -65,7 +65,7 @@ class CsvFile:
             If a line has more or fewer cells than the header, or a quote is not closed, naming the line.
         """
         if not self.is_regular:
-            rows = list(_rows(self.data, self.name))
+            _, *rows = _rows(self.data, self.name)
             columns = pd.DataFrame(rows, columns=list(self.header), dtype=object)
             return {name: columns[name].to_numpy() for name in self.header}
         numbers = set() if any(map(_is_number, missing)) else set(numbers)  # pandas would take -999.0 for -999
@@ -109,8 +109,13 @@ class CsvFile:
         return {name: np.concatenate(parts.pop(name)) for name in columns}
 
 
-def open_csv(data: bytes, name: str, id_column: str, say: Say = lambda text: None) -> CsvFile:
+def open_csv(data: bytes, name: str, id_column: str | None, say: Say = lambda text: None) -> CsvFile:
     """Check the bytes and the header of a file; ``say`` is told of the progress, block by block.
+
+    Parameters
+    ----------
+    id_column
+        That the file must have; None if it need have none.
 
     Raises
     ------
@@ -118,8 +123,10 @@ def open_csv(data: bytes, name: str, id_column: str, say: Say = lambda text: Non
         If it is no CSV text in UTF-8, has no rows, no id column, or columns without a name or with the same one.
     """
     check_text(data, name)
-    rows = _rows(data, name, id_column)
-    header, head = next(rows, []), list(islice(rows, _HEAD_ROWS))
+    rows = _rows(data, name)
+    header = next(rows, [])
+    _check_header(header, name, id_column)
+    head = list(islice(rows, _HEAD_ROWS))
     if not head:
         raise DataError(f"{name}: a header and no rows. Put the competition's whole file there.")
     likely = {column for column, cells in zip(header, zip(*head, strict=True), strict=True) if _are_numbers(cells)}
@@ -152,22 +159,15 @@ def _line_blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
         start = end
 
 
-def _rows(data: bytes, name: str, id_column: str | None = None) -> Iterator[list[str]]:
-    """The rows by Python's reader, each known to be as long as the header. Blank lines are skipped.
-
-    With an id column the header comes first, checked; without one it is left out.
-    """
+def _rows(data: bytes, name: str) -> Iterator[list[str]]:
+    """The header and the rows by Python's reader, each known to be as long as the header. Blank lines are skipped."""
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""), strict=True)
     header: list[str] = []
     line = 1  # where the row begins; quoted cells may hold line ends
     try:
         for row in reader:
-            if row and not header:
-                header = row
-                if id_column is not None:
-                    _check_header(header, name, id_column)
-                    yield header
-            elif row and len(row) != len(header):
+            header = header or row
+            if row and len(row) != len(header):
                 raise DataError(
                     f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
                     "Quote cells that hold commas; complete or delete the line."
@@ -179,12 +179,12 @@ def _rows(data: bytes, name: str, id_column: str | None = None) -> Iterator[list
         raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line.") from error
 
 
-def _check_header(header: list[str], name: str, id_column: str) -> None:
+def _check_header(header: list[str], name: str, id_column: str | None) -> None:
     if nameless := [number for number, column in enumerate(header, 1) if not column.strip()]:
         raise DataError(f"{name}: columns without a name in the header: number {listing(nameless)}. Name them.")
     if repeated := sorted({column for column in header if header.count(column) > 1}):
         raise DataError(f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each.")
-    if id_column not in header:
+    if id_column is not None and id_column not in header:
         separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
         hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
         raise DataError(f"{name}: no id column {id_column!r}; {nearest(id_column, header)}{hint}")

@@ -11,12 +11,11 @@ from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
 from houseprice.data.compact import packed, unpacked
+from houseprice.data.form import SAMPLE, sample_columns, sample_ids
 from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.pace import Paced
-from houseprice.tasks import class_places
 
-SAMPLE = "sample_submission.csv"
 LARGEST_TARGET = 1e150
 """Of larger numbers the squares are no numbers any more, nor are spreads, errors and scores."""
 
@@ -86,6 +85,11 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     notices: list[str] = []
     say = Paced(say)
     train, test = _read_both(files, competition, say)
+    sample = None
+    if SAMPLE in files:
+        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
+    if sample is not None and "test.csv" in competition.ingest.numbered and len(sample) == len(test):
+        test.index = sample.index
     train = _without_excluded(train, competition)
     target, classes = _take_target(train, competition, notices)
     if competition.target in test:
@@ -107,17 +111,16 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
         train[column], test[column] = (normalized(frame[column], competition.ingest) for frame in (train, test))
     useless = _useless_columns(train, notices)
     train, test = train.drop(columns=useless), test.drop(columns=useless)
-    sample = None
-    if SAMPLE in files:
-        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
-    sample_ids = test.index if sample is None else _sample_ids(sample, test.index)
-    columns = _sample_columns(sample, classes, competition)
-    return Tables(train, test, target, sample_ids, tuple(notices), classes, columns, by)
+    columns = sample_columns(sample, classes, competition)
+    asked = test.index if sample is None else sample_ids(sample, test.index)
+    return Tables(train, test, target, asked, tuple(notices), classes, columns, by)
 
 
 def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
-    train_file, test_file = (open_csv(files[name], name, competition.id, say) for name in ("train.csv", "test.csv"))
+    train_file, test_file = (
+        open_csv(files[name], name, needed_id(name, competition), say) for name in ("train.csv", "test.csv")
+    )
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
     told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
@@ -127,7 +130,24 @@ def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -
         wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
         for column, cells in (file.text_of(wrong, say) if wrong else {}).items():
             frame[column] = _with_gaps(_text(cells, frame.index, column), competition.ingest)
-    return train, test
+    return with_id(train, competition), with_id(test, competition)
+
+
+def with_id(frame: pd.DataFrame, competition: Competition) -> pd.DataFrame:
+    """The frame, with its ids as a feature column if the competition file says so."""
+    if not competition.ingest.keep_id:
+        return frame
+    ids = pd.Series(frame.index, index=frame.index, name=competition.id, dtype="str")
+    return pd.concat([ids, frame], axis=1)
+
+
+def needed_id(name: str, competition: Competition) -> str | None:
+    """The id column that a file must have: none, if its rows are numbered."""
+    return None if name in competition.ingest.numbered else competition.id
+
+
+def _numbers_of_rows(cells: Mapping[str, NDArray[Any]]) -> list[str]:
+    return [str(row) for row in range(1, len(next(iter(cells.values()))) + 1)]
 
 
 def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
@@ -139,7 +159,8 @@ def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str]
         If a row has no id, or another row's.
     """
     cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
-    ids = pd.Series(cells.pop(competition.id), dtype="str")
+    found = cells.pop(competition.id) if competition.id in cells else _numbers_of_rows(cells)
+    ids = pd.Series(found, dtype="str")
     if blank := [row for row, cell in enumerate(ids, 1) if not cell.strip()]:
         raise DataError(
             f"{file.name}: column {competition.id!r} is empty in rows {listing(blank)}. Give each row an id."
@@ -413,37 +434,3 @@ def _useless_columns(train: pd.DataFrame, notices: list[str]) -> list[str]:
 def _is_constant(values: pd.Series) -> bool:
     """Whether all cells are the same, and none a gap; the first ones show it for most columns."""
     return all(bool((rows == values.iloc[0]).all()) for rows in (values[:100], values))
-
-
-def _sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
-    """The ids of the sample submission, which must be those of the test file."""
-    absent, surplus = test_ids.difference(sample.index), sample.index.difference(test_ids)
-    if len(absent) or len(surplus):
-        raise DataError(
-            f"{SAMPLE}: its ids are not those of test.csv: {len(absent)} lacking ({listing(absent)}), "
-            f"{len(surplus)} unknown ({listing(surplus)}). Take the sample submission that belongs to this test.csv."
-        )
-    return sample.index
-
-
-def _sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
-    """What a submission has beside the id: the target, or a column a class."""
-    of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
-    if sample is None:
-        return classes if of_probabilities else (competition.target,)
-    columns = tuple(map(str, sample.columns))
-    if class_places(columns, classes):
-        return columns
-    if columns != (competition.target,):
-        or_classes = f", or the id and a column for each class: {listing(classes)}" if classes else ""
-        raise DataError(
-            f"{SAMPLE}: its columns are {[competition.id, *columns]}, not "
-            f"{[competition.id, competition.target]}{or_classes}. Take the competition's own sample submission."
-        )
-    if of_probabilities:
-        raise DataError(
-            f"{SAMPLE}: its columns are {[competition.id, *columns]}, but metric {competition.metric} reads a "
-            f"probability for each class: {listing(classes)}. Take the competition's own sample submission, or delete "
-            "this one: it is made of the ids of test.csv then."
-        )
-    return columns

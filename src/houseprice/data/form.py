@@ -1,0 +1,44 @@
+"""The sample submission: the rows that it asks for, and what it has beside their ids."""
+
+import pandas as pd
+
+from houseprice.config import Competition
+from houseprice.errors import DataError, listing
+from houseprice.tasks import class_places
+
+SAMPLE = "sample_submission.csv"
+
+
+def sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
+    """The ids of the sample submission, which must be those of the test file."""
+    absent, surplus = test_ids.difference(sample.index), sample.index.difference(test_ids)
+    if len(absent) or len(surplus):
+        raise DataError(
+            f"{SAMPLE}: its ids are not those of test.csv: {len(absent)} lacking ({listing(absent)}), "
+            f"{len(surplus)} unknown ({listing(surplus)}). Take the sample submission that belongs to this test.csv."
+        )
+    return sample.index
+
+
+def sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
+    """What a submission has beside the id: the target, or a column a class."""
+    of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
+    target = competition.ingest.sample_target or competition.target
+    if sample is None:
+        return classes if of_probabilities else (target,)
+    columns = tuple(map(str, sample.columns))
+    if class_places(columns, classes):
+        return columns
+    if columns != (target,):
+        or_classes = f", or the id and a column for each class: {listing(classes)}" if classes else ""
+        raise DataError(
+            f"{SAMPLE}: its columns are {[competition.id, *columns]}, not {[competition.id, target]}{or_classes}. "
+            "Take the competition's own sample submission, or name its column under [ingest].sample_target."
+        )
+    if of_probabilities:
+        raise DataError(
+            f"{SAMPLE}: its columns are {[competition.id, *columns]}, but metric {competition.metric} reads a "
+            f"probability for each class: {listing(classes)}. Take the competition's own sample submission, or delete "
+            "this one: it is made of the ids of test.csv then."
+        )
+    return columns
