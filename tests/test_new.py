@@ -93,9 +93,27 @@ def test_what_is_told_is_not_guessed() -> None:
     assert set(found.reasons) == {"folds"}
 
 
+def test_a_metric_of_one_task_alone_tells_the_task() -> None:
+    found = guessed([1, 2, 3], metric="rmse")
+    assert (found.task, found.reasons["task"]) == ("regression", "metric rmse is of no other")
+    assert guessed([1, 2, 3], metric="log_loss").task == "multiclass"
+
+
 def test_folds_are_no_more_than_rows_of_the_rarest_class() -> None:
     assert guessed(["a"] * 9 + ["b"]).k == 4
     assert guessed([1.5, 2.5, 3.25]).k == 10
+
+
+def test_one_rare_class_of_many_does_not_halve_the_rows_to_learn_from() -> None:
+    assert guessed(["a", "b"] * 19 + ["c", "a"]).k == 5
+    assert guessed(["a"] * 39 + ["b"]).k == 2
+
+
+def test_where_probabilities_may_be_asked_for_the_way_there_is_told() -> None:
+    """Kaggle's Santander and others score the AUC, and their samples hold zeros."""
+    zeros = {"Key": IDS, "Price": ["0"] * 40}
+    assert guessed([0, 1], zeros).reasons["metric"].endswith("if probabilities are scored: --metric auc")
+    assert guessed([0, 1], zeros, metric="auc").metric == "auc"
 
 
 @pytest.mark.parametrize(
@@ -417,6 +435,23 @@ def test_cut_files_are_submitted_as_they_are(name: str, labels: tuple[str, ...],
     found, lines, _ = new_and_submit(tmp_path, *write_cut(tmp_path, name, labels))
     assert found["by"] == CUT[name][0]
     assert len(lines) == 1 + len(CUT[name][2])
+
+
+@pytest.mark.long
+def test_an_experiment_far_behind_does_not_spoil_the_entry(tmp_path: Path) -> None:
+    """By the hour of ids and the day's kind together, as bicycles are hired: a linear model knows neither."""
+    rows = np.arange(900)
+    hours = pd.Series(pd.date_range("2011-01-01", periods=len(rows), freq="h"))
+    works = hours.dt.day_of_week < 5
+    hired = np.where(works, 300.0, 30.0) * np.where(hours.dt.hour.isin([8, 17]) == works, 5, 1) + rows * 7 % 5
+    frame = pd.DataFrame({"datetime": hours.astype("str"), "works": works.astype("int"), "count": hired})
+    is_test = rows % 4 == 0
+    frame[~is_test].to_csv(tmp_path / "train.csv", index=False)
+    frame[is_test].drop(columns="count").to_csv(tmp_path / "test.csv", index=False)
+    files = ("--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv", "--metric", "rmse")
+    _, lines, score = new_and_submit(tmp_path, *files, "--id", "datetime")
+    assert [row_id for row_id, _ in lines[1:]] == list(frame["datetime"][is_test])
+    assert score < 0.2 * float(np.std(hired))
 
 
 def test_what_is_guessed_of_folds_is_told_with_the_way_back(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ kind = "sklearn"
 estimator = "{boosting}"
 params = {{ max_iter = 200, learning_rate = 0.05, max_leaf_nodes = 15, min_samples_leaf = 10, random_state = 0 }}
 
-[ensembles.blend]  # equal weights: nothing is learnt from the folds, and it is hard to beat
+[ensembles.blend]  # weights learnt out of fold: of three kinds of models one may be far behind the others
+method = "nnls"
 runs = [{'"ridge"' if found.task == "regression" else '"logistic"'}, "mlp", "boosting"]
 """

@@ -17,6 +17,8 @@ from houseprice.tasks import METRICS_OF, Task
 MANY_VALUES = 20
 """Whole numbers with more distinct values than this are taken to measure, not to name classes."""
 SKEWED = 1.0
+_RARE_TOO = 5
+"""Folds of more classes than two, however rare one is: for a handful of rows all others would be learnt from half."""
 _IN_TIME = 5
 """Folds in time: with more, the first blocks are too small to learn from."""
 _CALLED_TARGET = re.compile(r"(?i)^(target|label|class|y|outcome|response)$")
@@ -99,7 +101,7 @@ def guess(
     if known.empty:
         raise ConfigError(f"--target: column {target!r} has no value in the training file. Name another.")
     names = None if sample is None else [column for column in sample.columns if column != id_column]
-    task = _told_task(told.get("task")) or _task(known, names, reasons)
+    task = _told_task(told.get("task")) or _task_of(told.get("metric"), reasons) or _task(known, names, reasons)
     sample_target = _sample_target(target, names, train, reasons)
     asked = sample_target or target
     values = sample[asked] if sample is not None and names == [asked] else None
@@ -218,6 +220,15 @@ def _told_task(task: str | None) -> Task | None:
     return task
 
 
+def _task_of(metric: str | None, reasons: dict[str, str]) -> Task | None:
+    """The task that a metric is told for, if it is of one alone."""
+    tasks = [task for task, metrics in METRICS_OF.items() if metric in metrics]
+    if len(tasks) != 1:
+        return None
+    reasons["task"] = f"metric {metric} is of no other"
+    return tasks[0]
+
+
 def _task(known: pd.Series, names: Sequence[str] | None, reasons: dict[str, str]) -> Task:
     n_values = known.nunique()
     if names is not None and len(names) > 1:
@@ -258,6 +269,8 @@ def _metric(
         reasons["metric"] = "the sample submission has numbers that are no classes: probabilities"
         return "auc"
     reasons["metric"] = "the sample submission has classes" if values is not None else "the usual one for classes"
+    if task == "binary":
+        reasons["metric"] += "; if probabilities are scored: --metric auc"
     return "accuracy"
 
 
@@ -272,8 +285,9 @@ def _folds(
     """Folds as told; else cut as the test file was cut off; else by chance, with each class its share."""
     n_train, of_classes = len(target), task != "regression"
     rarest = int(target[~target.isin(Ingest().missing)].value_counts().min()) if of_classes else n_train
+    most = max(rarest, _RARE_TOO) if task == "multiclass" else rarest
     size = {
-        "k": max(2, min(10 if n_train <= 5000 else 5, rarest, n_train // 2)),
+        "k": max(2, min(10 if n_train <= 5000 else 5, most, n_train // 2)),
         "repeats": 2 if n_train <= 2000 else 1,
     }
     reasons["folds"] = f"{n_train} rows" + (f", {rarest} of the rarest class" if of_classes else "")
