@@ -122,6 +122,12 @@ def test_where_probabilities_may_be_asked_for_the_way_there_is_told() -> None:
         ({"target": "Prize"}, {}, r"--target: no column 'Prize' in the training file; did you mean 'Price'\?"),
         ({"id": "Kex"}, {}, r"--id: no column 'Kex' in the training file; did you mean 'Key'\?"),
         ({"id": "Price"}, {}, r"--id: no column 'Price' in the test file"),
+        ({"metric": "rmze"}, {}, r"--metric 'rmze': of task binary; known: "),
+        (
+            {"metric": "macro_f1", "task": "regression"},
+            {},
+            "--metric macro_f1: of task multiclass, and this seems to be",
+        ),
         ({"task": "regresion"}, {}, r"--task 'regresion': did you mean 'regression'\?"),
         ({}, {"Tax": IDS}, r"the test file lacks several columns: Tax, Price\. Name the target: --target COLUMN"),
     ],

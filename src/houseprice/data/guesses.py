@@ -12,7 +12,7 @@ from houseprice.config import Folds, Ingest
 from houseprice.data.folds import make_split
 from houseprice.data.seams import CALLED_ID, Seam, Whole, find_seam, is_date
 from houseprice.errors import ConfigError, listing, nearest
-from houseprice.tasks import METRICS_OF, Task
+from houseprice.tasks import METRICS_OF, Task, is_import_path
 
 MANY_VALUES = 20
 """Whole numbers with more distinct values than this are taken to measure, not to name classes."""
@@ -105,7 +105,7 @@ def guess(
     sample_target = _sample_target(target, names, train, reasons)
     asked = sample_target or target
     values = sample[asked] if sample is not None and names == [asked] else None
-    metric = told.get("metric") or _metric(known, task, values, names, reasons)
+    metric = _told_metric(told.get("metric"), task) or _metric(known, task, values, names, reasons)
     shared = [column for column in train.columns if column in test.columns and column != target]
     cells = train.set_index(id_column, drop=False) if id_column in train else train
     seam = find_seam(train, test, shared, Ingest().missing, whole or (lambda column: (train[column], test[column])))
@@ -152,8 +152,8 @@ def _target(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None
         return str(called[0])
     if not found:
         raise ConfigError(
-            "no target: the test file has every column of the training file. Name the target: --target COLUMN, and "
-            "delete it from the test file if its values are known there"
+            "no target: the test file has every column of the training file. Are the two mixed up? Else name the "
+            "target, --target COLUMN, and delete it from the test file if its values are known there"
         )
     raise ConfigError(f"the test file lacks several columns: {listing(found)}. Name the target: --target COLUMN")
 
@@ -218,6 +218,17 @@ def _told_task(task: str | None) -> Task | None:
     if task is not None and task not in METRICS_OF:
         raise ConfigError(f"--task {task!r}: {nearest(task, list(METRICS_OF))}")
     return task
+
+
+def _told_metric(metric: str | None, task: Task) -> str | None:
+    if metric is None or is_import_path(metric) or metric in METRICS_OF[task]:
+        return metric
+    others = [other for other, metrics in METRICS_OF.items() if metric in metrics]
+    if others:
+        raise ConfigError(
+            f"--metric {metric}: of task {' and '.join(others)}, and this seems to be {task}. Give --task."
+        )
+    raise ConfigError(f"--metric {metric!r}: of task {task}; {nearest(metric, list(METRICS_OF[task]))}")
 
 
 def _task_of(metric: str | None, reasons: dict[str, str]) -> Task | None:
