@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,24 @@ def test_an_interrupted_audit_takes_no_member_of_other_targets_for_one_of_its_ow
     resumed = audit.audit(open_plan(tmp_path, overrides=("threads=1",)), "tree")
     write_competition(tmp_path / "undisturbed")
     assert resumed == audit.audit(open_plan(tmp_path / "undisturbed", overrides=("threads=1",)), "tree")
+
+
+@pytest.mark.parametrize(("lucky", "verdict"), [({2}, "fine"), ({2, 3}, "fine"), ({2, 3, 4}, "leak")])
+def test_who_was_lucky_with_one_deal_of_the_targets_did_not_see_them(
+    lucky: set[int], verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first cross-validation is of the targets as they are."""
+    write_competition(tmp_path)
+    honest, calls = pipeline.cross_validate, count(1)
+
+    def sometimes_peeping(*arguments: Any) -> Any:
+        run = honest(*arguments)
+        return replace(run, oof=0.7 * run.oof + 0.3 * run.target) if next(calls) in lucky else run
+
+    monkeypatch.setattr(pipeline, "cross_validate", sometimes_peeping)
+    plan = pipeline.make_plan(open_workspace(tmp_path, "tiny"))
+    control = next(each for each in audit.audit(plan, "ridge").findings if each.check == "shuffled target")
+    assert control.verdict == verdict
 
 
 def test_who_saw_the_shuffled_targets_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
