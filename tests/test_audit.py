@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competitions import Ear, houseprice_process, open_plan, write_competition
+from competitions import COMPETITION, Ear, houseprice_process, open_plan, write_competition
 from houseprice import audit, pipeline
 from houseprice.data.leaks import (
     adversarial_validation,
@@ -117,6 +117,15 @@ def test_the_command_prints_what_it_found(tmp_path: Path) -> None:
     looked = json.loads(houseprice_process(tmp_path, "audit", "linear", "--json").stdout)["findings"][-1]
     assert looked["verdict"] == "look"
     assert "features.together is fitted on validation and test rows, too" in looked["said"]
+
+
+def test_folds_in_time_are_audited_with_the_rows_that_none_validates(tmp_path: Path) -> None:
+    toml = COMPETITION.replace("k = 3", 'k = 3\nscheme = "expanding"\nby = "Ground"')
+    write_competition(tmp_path, toml=toml)
+    done = houseprice_process(tmp_path, "audit", "ridge", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "no fold validates" in done.stderr
+    assert len(json.loads(done.stdout)["findings"]) == 8
 
 
 @pytest.mark.parametrize("reports", [2, 5, 8])

@@ -9,6 +9,9 @@ from houseprice.matrices import build_features
 from houseprice.plan import Plan
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from houseprice.compete.statistics import Comparison
     from houseprice.data.leaks import Finding
     from houseprice.data.tables import Tables
@@ -62,7 +65,7 @@ def audit(plan: Plan, experiment: str) -> Audit:
         from houseprice.data.leaks import look_at
 
         run = _cross_validate(plan, stage, experiment, frames)
-        of_files = look_at(frames, run.fold_of_row)
+        of_files = look_at(frames, _folds_of(frames, run))
         controls = [_shuffled_target(plan, stage, experiment, frames), _scope(plan, stage, experiment, frames, run)]
         return Audit(experiment, (*of_files, *controls))
 
@@ -71,6 +74,15 @@ def audit(plan: Plan, experiment: str) -> Audit:
 
     found: Audit = plan.workspace.store.cached(stage, compute, summarize, lambda: (pipeline.tables(plan),))
     return found
+
+
+def _folds_of(frames: "Tables", run: "Run") -> "NDArray[np.int64]":
+    """The fold of every training row [n_repeats, n_train]; -1 where none validates it (in time the first)."""
+    import numpy as np
+
+    fold_of_row = np.full((len(run.fold_of_row), len(frames.train)), -1)
+    fold_of_row[:, frames.train.index.get_indexer(list(run.train_ids))] = run.fold_of_row
+    return fold_of_row
 
 
 def _cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables") -> "Run":
