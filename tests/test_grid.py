@@ -103,8 +103,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_without_dropout_and_decay_it_is_the_experiment_itself(root: Path) -> None:
-    plan = open_plan(root, seeds=1)
+@pytest.mark.parametrize("weights", ["none", "shift"])
+def test_without_dropout_and_decay_it_is_the_experiment_itself(root: Path, weights: str) -> None:
+    path = root / "data" / "tiny" / "raw" / "test.csv"
+    elsewhere = pd.read_csv(path)
+    elsewhere.assign(Ground=elsewhere["Ground"] + 60).to_csv(path, index=False)
+    plan = open_plan(root, seeds=1, overrides=(f"mlp.weights={weights}",))
     found, run = grid(plan, "mlp", 1), pipeline.train(plan, "mlp")
     assert found.valid[0, 0, 0] == pytest.approx(run.fold_scores[0], rel=1e-5)
     assert found.train[0, 0, 0] == pytest.approx(run.train_scores[0], rel=1e-5)
