@@ -151,10 +151,10 @@ def cross_validate(
         members = fit_members(
             recipe,
             folds,
-            {} if finished is None else finished,
             device=device,
             threads=threads,
             memory=memory,
+            finished=finished,
             checkpoints=checkpoints,
             score=score,
             on_progress=on_progress,

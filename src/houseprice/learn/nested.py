@@ -97,12 +97,11 @@ def predict_nested(
                 with_weights(run.experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
                 for scale, matrix in zip(scales, matrices, strict=True)
             ],
-            {} if finished is None else finished,
             device=device,
             threads=threads,
             memory=memory,
+            finished=finished,
             checkpoints=checkpoints,
-            score=None,
             on_progress=on_progress,
         )
     except TrainingError as error:
