@@ -76,7 +76,7 @@ def course_case(tables: Tables, ingest: Ingest, metric: Metric, device: str = "c
     """A competition's matrix as D2L makes it (§5.7.4; 330 columns for House Prices), and its target on link scale."""
     recipe = Features(scope="all", none_is_missing=True, dummy_na=True, drop_constant=False)
     matrix = build_features(tables, recipe, np.zeros((1, len(tables.train)), np.int64), ingest).of_fold(0)
-    y = metric.link(tables.target.to_numpy(np.float64), "target")
+    y = tables.link_target(metric)
     return Case(matrix.X, ((y - y.mean()) / y.std()).astype(np.float32), matrix.X_test, device=device)
 
 

@@ -65,11 +65,12 @@ def grid(plan: Plan, experiment: str, folds: int = 1) -> "Grid":
     experiment
         Of kind ``mlp`` with two hidden layers.
     folds
-        So many of its folds are validated, from the first.
+        How many of its folds are validated, from the first on.
 
     Returns
     -------
-    Of the metric's `houseprice.metrics.Metric.error`, lower is better, the means over folds and seeds.
+    Grid
+        Means over folds and seeds of the metric's `houseprice.metrics.Metric.error`, lower is better.
 
     Raises
     ------
@@ -108,14 +109,10 @@ def grid(plan: Plan, experiment: str, folds: int = 1) -> "Grid":
 
 def _scales(plan: Plan, experiment: str, frames: "Tables") -> "tuple[Float, list[FittedScale]]":
     """The target on the link scale [n_train], and for each fold its rows and the scale that is fitted."""
-    import numpy as np
-
     from houseprice.learn.crossval import fitted_scales
 
     competition = plan.workspace.competition
-    natural = frames.target.to_numpy(np.float64)
-    target = competition.scoring.link(natural, f"column {frames.target.name!r} in train.csv")
-    split = make_split(plan, experiment, frames)
+    target, split = frames.link_target(competition.scoring), make_split(plan, experiment, frames)
     recipe = competition.experiments[experiment]
     return target, fitted_scales(experiment, recipe, frames, target, split.left_out, split.validated)
 

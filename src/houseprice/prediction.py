@@ -198,8 +198,6 @@ def _by_networks(
 
 def _by_fitting_again(plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str) -> "Float":
     """By the run's estimators, fitted again on the matrices that they were fitted on."""
-    import numpy as np
-
     from houseprice.learn.crossval import fitted_scales
     from houseprice.learn.estimators import fit_members
     from houseprice.learn.prediction import mean_of_members
@@ -209,7 +207,7 @@ def _by_fitting_again(plan: Plan, run: str, fitted: "FittedFeatures", matrices: 
     metric = competition.scoring
     frames, features = pipeline.tables(plan), pipeline.features(plan, run)
     split = make_split(plan, run, frames)
-    target = metric.link(frames.target.to_numpy(np.float64), f"column {frames.target.name!r} in train.csv")
+    target = frames.link_target(metric)
     recipe = competition.experiments[run]
     scales = fitted_scales(run, recipe, frames, target, split.left_out, split.validated)
     with _predicting(plan, run, preprocessors_path(plan, run)) as on_progress:

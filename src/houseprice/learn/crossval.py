@@ -126,7 +126,7 @@ def cross_validate(
         and there are too few, or the estimator takes no weights.
     """
     recipe = of_classes(recipe, len(tables.classes))
-    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    target = tables.link_target(metric)
     scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
     matrices = [features.of_fold(scale.fold) for scale in scales]
     folds = [

@@ -127,7 +127,7 @@ def permutation_importance(
     if metric.needs_threshold(run.oof):
         for repeat in run.fold_of_row:
             thresholds |= metric.thresholds(run.target, run.oof, repeat, run.in_time)
-    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    target = tables.link_target(metric)
     scales = fitted_scales(run.experiment, recipe, tables, target, split.left_out, split.validated)
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
