@@ -30,7 +30,7 @@ def shift(
 
     plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
-    found = shift(plan, experiment or rules.runs_of(rules.entry)[0])
+    found = shift(plan, rules.experiment_name(experiment))
     if as_json:
         print_json({"competition": rules.name, "source": plan.source, "metric": rules.metric, **asdict(found)})
     else:

@@ -348,8 +348,13 @@ class Competition(Table):
         """The ids of training rows that one of some experiments is not fitted on, sorted."""
         return sorted({row for run in runs for row in self.experiments[run].exclude_from_fit})
 
-    def experiment_name(self, name: str) -> str:
-        """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest."""
+    def experiment_name(self, name: str | None) -> str:
+        """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest.
+
+        Of None it is the first experiment behind the entry.
+        """
+        if name is None:
+            return self.runs_of(self.entry)[0]
         if name in self.ensembles:
             runs = listing(self.ensembles[name].runs, 12)
             raise ConfigError(f"{name!r} is an ensemble in competition {self.name!r}; its experiments: {runs}")
