@@ -1,6 +1,6 @@
 """k-fold cross-validation of one experiment: every member fitted, every row validated by those that did not see it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,21 +161,13 @@ def cross_validate(
         )
     except TrainingError as error:
         raise TrainingError(f"experiment {name!r}: {error}") from error
-    n_seeds = len(members) // len(folds)
     width = (len(tables.classes),) if len(tables.classes) > 2 else ()
     oof, test = np.zeros((len(target), *width)), np.zeros((len(tables.test), *width))
     of_repeats = np.zeros((len(split.fold_of_row), *oof.shape))
     means = []
-    for data, scale, of_fold in zip(
-        folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
+    for data, (train_mean, test_mean) in zip(
+        folds, _means_of_folds(scales, members, recipe, metric, name), strict=True
     ):
-        train_mean, test_mean = (
-            scale.mean_link(of_members, recipe, metric, name, rows)
-            for rows, of_members in (
-                ("train.csv", [member.predictions for member in of_fold]),
-                ("test.csv", [member.test_predictions for member in of_fold]),
-            )
-        )
         oof[data.valid_rows] += train_mean[data.valid_rows] / len(split.fold_of_row)
         of_repeats[data.fold * len(split.fold_of_row) // len(folds), data.valid_rows] = train_mean[data.valid_rows]
         test += test_mean / len(folds)
@@ -203,6 +195,19 @@ def cross_validate(
         in_time=split.in_time,
         scales=tuple(scale.target for scale in scales),
     )
+
+
+def _means_of_folds(
+    scales: Sequence["FittedScale"], members: Sequence[FittedMember], recipe: AnyRecipe, metric: Metric, name: str
+) -> Iterator[tuple[Float, Float]]:
+    """For each fold the means of what its members say of the training rows [n_train] and of the test rows [n_test]."""
+    n_seeds = len(members) // len(scales)
+    for place, scale in enumerate(scales):
+        of_fold = members[place * n_seeds : (place + 1) * n_seeds]
+        yield (
+            scale.mean_link([member.predictions for member in of_fold], recipe, metric, name, "train.csv"),
+            scale.mean_link([member.test_predictions for member in of_fold], recipe, metric, name, "test.csv"),
+        )
 
 
 def _defined(score: float, name: str, metric: Metric, target: Float) -> float:
