@@ -30,7 +30,7 @@ __all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members
 
 
 def train_members(
-    recipe: Linear | MLP,
+    recipe: Linear,
     folds: Sequence[FoldData],
     seeds: Sequence[int],
     *,
