@@ -17,8 +17,8 @@ from houseprice.metrics import Metric
 from houseprice.pace import Paced
 
 SAMPLE = "sample_submission.csv"
-LARGEST_TARGET = 1e150
-"""The squares of larger numbers are infinite, and with them spreads, errors and scores."""
+_FRAMES = ("train", "test", "by")
+LARGEST_TARGET = 1e150  # squares of larger ones are infinite, and with them spreads, errors and scores
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,7 @@ class Tables:
     by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def link_target(self, metric: Metric) -> NDArray[np.float64]:
-        """The target on the metric's link scale, or classes as codes, float64 [n_train].
-
-        Raises
-        ------
-        MetricError
-            If a target is outside the metric's domain.
-        """
+        """The target on the link scale (`houseprice.metrics.Metric.link`), or classes as codes, float64 [n_train]."""
         return metric.link(self.target.to_numpy(np.float64), f"column {self.target.name!r} in train.csv")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,9 +61,6 @@ class Tables:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {name: unpacked(state[name]) for name in _FRAMES})
-
-
-_FRAMES = ("train", "test", "by")
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
