@@ -181,7 +181,7 @@ def _verdict(row: "Row", found: "Review") -> str:
     if row.key == found.best:
         return "best"
     beside = found.against_best(row)
-    return NO_VALUE if beside is None else "the same" if beside.is_same else beside.verdict
+    return beside.in_words if beside else NO_VALUE
 
 
 def _record_board_score(workspace: "Workspace", name: str, public: float, private: float | None) -> None:
@@ -236,7 +236,7 @@ def compare(
         "p rows": aligned(f"{pair.p_rows:.2g}" for *_, pair in pairs),
         "p folds": aligned(NO_VALUE if pair.p_folds is None else f"{pair.p_folds:.2g}" for *_, pair in pairs),
         "p": aligned(f"{pair.p_adjusted:.2g}" for *_, pair in pairs),
-        "first is": ["the same" if pair.is_same else pair.verdict for *_, pair in pairs],
+        "first is": [pair.in_words for *_, pair in pairs],
     }
     title = (
         f"{metric.name} of {competition} on the same rows, first - second: {metric.better_side} 0 the first is better"

@@ -64,7 +64,7 @@ def _print(found: "Shift", what: str, metric: str, better_side: str) -> None:
             f"{each.weighted:.5f}",
             f"{each.comparison.difference:+.5f}",
             f"{each.comparison.low:+.4f} … {each.comparison.high:+.4f}",
-            "the same" if each.comparison.is_same else each.comparison.verdict,
+            each.comparison.in_words,
         )
         for each in found.judged
     ]

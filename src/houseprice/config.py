@@ -322,6 +322,11 @@ class Competition(Table):
         return own_metric(self.metric, self.task, self.metric_reads, self.metric_greater_is_better)
 
     @property
+    def memory(self) -> int | None:
+        """``memory_mb`` in bytes."""
+        return None if self.memory_mb is None else self.memory_mb * 10**6
+
+    @property
     def scoring_keys(self) -> dict[str, Any]:
         """What `scoring` depends on, by the file's keys."""
         return self.model_dump(mode="json", include={"task", "metric", "metric_reads", "metric_greater_is_better"})

@@ -138,7 +138,6 @@ def _grid_of_fold(
         except MetricError:
             return math.nan
 
-    memory_mb = competition.memory_mb
     with workspace.listener.progress(f"{stage.slot}, fold {scale.fold + 1}") as on_epoch:
         return dropout_grid(
             [((data.X[data.fit_rows], data.y[data.fit_rows]), (data.X[data.valid_rows], data.y[data.valid_rows]))],
@@ -148,7 +147,7 @@ def _grid_of_fold(
             device=workspace.device,
             score=lambda one: (error(one, data.fit_rows), error(one, data.valid_rows)),
             threads=competition.threads,
-            memory=memory_mb and memory_mb * 10**6,
+            memory=competition.memory,
             on_epoch=on_epoch,
             checkpoints=workspace.store.members_of(stage).folder,
         )
