@@ -31,7 +31,8 @@ from houseprice.config import Ingest
 from houseprice.data.features import build_features
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
-from houseprice.learn.training import FoldData, train_members
+from houseprice.learn.members import FoldData
+from houseprice.learn.training import train_members
 from houseprice.machine import processor
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
