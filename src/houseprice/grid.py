@@ -121,13 +121,12 @@ def _grid_of_fold(
     plan: Plan, stage: Stage, experiment: str, target: "Float", scale: "FittedScale", matrices: "FeatureSet"
 ) -> "Grid":
     from houseprice.course.grid import dropout_grid
+    from houseprice.learn.crossval import data_of_folds
     from houseprice.learn.estimators import of_classes
-    from houseprice.learn.weighting import with_weights
 
     workspace, competition = plan.workspace, plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
-    matrix = matrices.of_fold(scale.fold)
-    data = with_weights(experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
+    (data,) = data_of_folds(experiment, recipe, [scale], matrices)
     fitted = of_classes(recipe, scale.n_classes).model_dump(exclude={*Experiment.model_fields, "kind"})
 
     def error(one: "Fit", rows: "Rows") -> float:

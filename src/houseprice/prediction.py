@@ -198,10 +198,9 @@ def _by_networks(
 
 def _by_fitting_again(plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str) -> "Float":
     """By the run's estimators, fitted again on the matrices that they were fitted on."""
-    from houseprice.learn.crossval import fitted_scales
+    from houseprice.learn.crossval import data_of_folds, fitted_scales
     from houseprice.learn.estimators import fit_members
     from houseprice.learn.prediction import mean_of_members
-    from houseprice.learn.weighting import with_weights
 
     competition = plan.workspace.competition
     metric = competition.scoring
@@ -211,11 +210,10 @@ def _by_fitting_again(plan: Plan, run: str, fitted: "FittedFeatures", matrices: 
     recipe = competition.experiments[run]
     scales = fitted_scales(run, recipe, frames, target, split.left_out, split.validated)
     with _predicting(plan, run, preprocessors_path(plan, run)) as on_progress:
-        folds = []
-        for scale in scales:
-            matrix = features.of_fold(scale.fold)
-            data = with_weights(run, recipe, scale.fold_data(matrix.X, matrix.X_test))
-            folds.append(replace(data, X_test=matrices[fitted.place_of(scale.fold)]))
+        folds = [
+            replace(data, X_test=matrices[fitted.place_of(data.fold)])
+            for data in data_of_folds(run, recipe, scales, features)
+        ]
         members = fit_members(recipe, folds, threads=competition.threads, on_progress=on_progress)
     said = {
         scale.fold: [member.test_predictions for member in members if member.fold == scale.fold] for scale in scales

@@ -128,11 +128,7 @@ def cross_validate(
     recipe = of_classes(recipe, len(tables.classes))
     target = tables.link_target(metric)
     scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
-    matrices = [features.of_fold(scale.fold) for scale in scales]
-    folds = [
-        with_weights(name, recipe, scale.fold_data(matrix.X, matrix.X_test))
-        for scale, matrix in zip(scales, matrices, strict=True)
-    ]
+    folds = data_of_folds(name, recipe, scales, features)
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
         """A point of the learning curves, lower is better; NaN where predictions are outside the metric's domain."""
@@ -359,6 +355,21 @@ def fitted_scales(
         scale = TargetScale(float(known.mean()), float(known.std()) or 1.0, transform)
         scales.append(FittedScale(fold, scale, n_classes, fit_rows, valid_rows, fitted))
     return scales
+
+
+def data_of_folds(name: str, recipe: AnyRecipe, scales: Sequence[FittedScale], features: FeatureSet) -> list[FoldData]:
+    """What the members of each fold are fitted on and asked about, its rows weighted as the experiment says.
+
+    Raises
+    ------
+    ConfigError
+        If rows can't be weighted (`houseprice.learn.weighting.with_weights`).
+    """
+    matrices = [features.of_fold(scale.fold) for scale in scales]
+    return [
+        with_weights(name, recipe, scale.fold_data(matrix.X, matrix.X_test))
+        for scale, matrix in zip(scales, matrices, strict=True)
+    ]
 
 
 def _excluded(name: str, recipe: AnyRecipe, tables: Tables) -> NDArray[np.bool_]:
