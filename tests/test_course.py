@@ -174,7 +174,7 @@ def test_wrong_settings_are_told(ask: dict[str, Any], error: type[HousePriceErro
         (np.ones(3), np.ones(3), r"training rows: X has shape \(3,\), y \(3,\)"),
         (np.ones((3, 2)), np.ones(2), r"training rows: X has shape \(3, 2\), y \(2,\)"),
         (np.ones((3, 3)), np.ones(3), "training rows have 3 columns, validation rows 2"),
-        (np.array([[1.0, 2.0], [1e300, 0.0], [np.nan, 0.0]]), np.ones(3), "training rows: numbers 1, 2 are NaN"),
+        (np.array([[1.0, 2.0], [1e300, 0.0], [np.nan, 0.0]]), np.ones(3), r"training rows 1, 2 \(from 0\) hold NaN"),
     ],
 )
 def test_wrong_rows_are_told(X: Any, y: Any, complaint: str) -> None:

@@ -118,8 +118,7 @@ def data(weights: NDArray[np.float64] | None = None, n_classes: int = 0) -> Fold
 
 
 def fitted(recipe: AnyRecipe, of: FoldData) -> FittedMember:
-    options: dict[str, Any] = {"device": "cpu", "threads": 1, "memory": None, "checkpoints": None, "score": None}
-    return fit_members(recipe, [of], {}, on_progress=lambda done, total: None, **options)[0]
+    return fit_members(recipe, [of])[0]
 
 
 TREE = Sklearn(kind="sklearn", estimator="sklearn.tree.DecisionTreeRegressor", params={"max_depth": 2})
