@@ -58,8 +58,8 @@ report: $(SOURCED)  ## write the entry's report, one HTML page (ENTRY=, SEEDS=)
 ablate: $(SOURCED)  ## leave out the entry's parts one at a time: which earn their place (ENTRY=, SEEDS=)
 	$(HOUSEPRICE) ablate $(ON) $(ENTRY) $(WITH_SEEDS)
 
-grid: $(SOURCED)  ## all pairs of dropout rates, with and without weight decay, drawn (EXPERIMENT=)
-	$(HOUSEPRICE) grid $(ON) $(EXPERIMENT)
+grid: $(SOURCED)  ## all pairs of dropout rates, with and without weight decay, drawn (EXPERIMENT=, SEEDS=)
+	$(HOUSEPRICE) grid $(ON) $(EXPERIMENT) $(WITH_SEEDS)
 
 shift: $(SOURCED)  ## tell test rows from training rows, and say whether weights help (EXPERIMENT=, SEEDS=)
 	$(HOUSEPRICE) shift $(ON) $(EXPERIMENT) $(WITH_SEEDS)

@@ -50,7 +50,7 @@ def _shown(output: Any) -> dict[str, Any]:
     data = output.get("data", {})
     if PLOTLY in data:
         document = json.dumps(data[PLOTLY]).replace("&", "\\u0026").replace("<", "\\u003c")
-        return {"figure": Markup(document), "html": None, "text": None}
+        return {"figure": Markup(document), "height": data[PLOTLY]["layout"].get("height"), "html": None, "text": None}
     if "text/html" in data:
         return {"figure": None, "html": Markup(data["text/html"]), "text": None}
     if output.output_type == "error":

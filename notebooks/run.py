@@ -22,6 +22,7 @@ from page import figures_of, render
 HERE = Path(__file__).parent
 SIZE = {"format": "png", "width": 640, "height": 360, "scale": 1}
 SHARE_THAT_HOLDS = 0.95
+QUIET = ["--log-level=ERROR"]  # a kernel warns of each socket that is not encrypted; these are local
 
 
 def main(
@@ -71,7 +72,7 @@ def execute(path: Path, timeout: int | None = None) -> tuple[Any, str | None]:
     """
     notebook = read(path)
     where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=where)
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=where, extra_arguments=QUIET)
     try:
         client.execute()
     except CellExecutionError as error:

@@ -8,6 +8,7 @@ from houseprice import bench_size
 from houseprice.bench_size import Shape
 from houseprice.competition import load_competition
 from houseprice.data.tables import read_tables
+from test_cli import call
 
 
 def test_the_table_holds_every_kind_of_column(tmp_path: Path) -> None:
@@ -27,6 +28,12 @@ def test_rows_repeat_beyond_a_block_with_ids_of_their_own(tmp_path: Path, monkey
     rows = [line.partition(",") for line in (tmp_path / "files" / "train.csv").read_text().splitlines()[1:]]
     assert [row_id for row_id, _, _ in rows] == [str(n) for n in range(1, 26)]
     assert rows[0][2] == rows[10][2] != rows[1][2]
+
+
+def test_a_ratio_of_the_engine_is_none_of_large_tables(tmp_path: Path) -> None:
+    result = call(tmp_path, "bench", "loop_64", "--size")
+    assert result.exit_code == 2
+    assert "not both" in result.stderr
 
 
 @pytest.mark.long

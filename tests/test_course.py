@@ -174,7 +174,7 @@ def test_wrong_settings_are_told(ask: dict[str, Any], error: type[HousePriceErro
         (np.ones(3), np.ones(3), r"training rows: X has shape \(3,\), y \(3,\)"),
         (np.ones((3, 2)), np.ones(2), r"training rows: X has shape \(3, 2\), y \(2,\)"),
         (np.ones((3, 3)), np.ones(3), "training rows have 3 columns, validation rows 2"),
-        (np.array([[1.0, 2.0], [1e300, 0.0], [np.nan, 0.0]]), np.ones(3), "training rows: numbers 1, 2 are NaN"),
+        (np.array([[1.0, 2.0], [1e300, 0.0], [np.nan, 0.0]]), np.ones(3), r"training rows 1, 2 \(from 0\) hold NaN"),
     ],
 )
 def test_wrong_rows_are_told(X: Any, y: Any, complaint: str) -> None:
@@ -261,12 +261,24 @@ def test_lines_have_a_band_where_there_are_several_draws() -> None:
     assert list(line.y) == [1, 2]
 
 
+def test_groups_of_points_have_signs_of_their_own() -> None:
+    x = np.array([1.0, 2.0])
+    groups = {"one": (x, x), "two": (x, x), "three": (x, x), "four": (np.zeros(500), np.zeros(500))}
+    one, two, three, four = figures.lines(x, {}, x_name="x", y_name="y", points=groups).data
+    assert len({group.marker.symbol for group in (one, two, three, four)}) == 4
+    assert one.marker.size > four.marker.size  # which are many
+
+
 def test_a_heat_map_shows_its_grid_from_below() -> None:
     values = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]])
     figure = figures.heat_map(values, [0.0, 0.1, 0.2], ["a", "b"], x_name="x", y_name="y", value_name="loss")
     np.testing.assert_array_equal(figure.data[0].z, values)
     assert [label[1:-1] for label in figure.data[0].x] == ["0.0", "0.1", "0.2"]
     assert figure.layout.yaxis.range is None  # the first row at the bottom, as Plotly has it
+    assert figure.data[0].xgap == 1
+    fine = figures.heat_map(values, range(3), range(2), x_name="x", y_name="y", value_name="loss", text_format="")
+    assert fine.data[0].texttemplate is None
+    assert fine.data[0].xgap == 0
 
 
 def test_histograms_share_their_bins_and_count_what_is_finite() -> None:
@@ -274,3 +286,5 @@ def test_histograms_share_their_bins_and_count_what_is_finite() -> None:
     first, second = figure.data
     assert list(first.x) == list(second.x) == [0.5, 1.5, 2.5, 3.5]
     assert (list(first.y), list(second.y)) == ([1, 1, 0, 0], [0, 0, 0, 1])
+    assert figure.layout.yaxis.dtick == 1
+    assert figures.histogram({"a": np.zeros(100)}, x_name="x").layout.yaxis.dtick is None

@@ -1,7 +1,6 @@
 """The grid of dropout rates: what it is of arrays, what of a competition, and the command that draws it."""
 
 import json
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +102,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_without_dropout_and_decay_it_is_the_experiment_itself(root: Path) -> None:
-    plan = open_plan(root, seeds=1)
+@pytest.mark.parametrize("weights", ["none", "shift"])
+def test_without_dropout_and_decay_it_is_the_experiment_itself(root: Path, weights: str) -> None:
+    path = root / "data" / "tiny" / "raw" / "test.csv"
+    elsewhere = pd.read_csv(path)
+    elsewhere.assign(Ground=elsewhere["Ground"] + 60).to_csv(path, index=False)
+    plan = open_plan(root, seeds=1, overrides=(f"mlp.weights={weights}",))
     found, run = grid(plan, "mlp", 1), pipeline.train(plan, "mlp")
     assert found.valid[0, 0, 0] == pytest.approx(run.fold_scores[0], rel=1e-5)
     assert found.train[0, 0, 0] == pytest.approx(run.train_scores[0], rel=1e-5)
@@ -173,4 +176,4 @@ def test_which_experiment_it_is_of(root: Path) -> None:
 def test_all_pairs_are_there(root: Path) -> None:
     told = json.loads(succeed(root, "grid", "--set", "mlp.epochs=1", "--json"))
     assert told["dropout"] == [step / 10 for step in range(10)]
-    assert len(list(product(*map(range, np.shape(told["valid"]))))) == 300
+    assert np.size(told["valid"]) == 300

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from competitions import Ear, houseprice_process, open_plan, write_competition
 from houseprice import inspection, pipeline
@@ -50,6 +51,24 @@ def test_the_density_ratio_of_two_normals_is_found() -> None:
     assert weights.mean() == pytest.approx(1, abs=1e-6)
     assert np.corrcoef(weights, np.minimum(np.exp(X[:, 0] - 0.5), 5))[0, 1] > 0.99
     assert 0.7 < found.apart.low < found.apart.auc < found.apart.high < 0.8  # Φ(1 / √2) is 0.760
+
+
+def test_of_many_rows_some_teach_and_all_are_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[int, int]] = []
+    fit = LogisticRegression.fit
+
+    def counted(self: LogisticRegression, X: Any, y: Any) -> LogisticRegression:
+        fitted.append((int((y == 0).sum()), int(y.sum())))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counted)
+    monkeypatch.setattr("houseprice.data.shift._AT_MOST", 500)
+    X = rows(6000, 0.0)
+    found = discriminate(X, rows(100, 1.0), "experiments.one")
+    assert set(fitted) == {(500, 80)}
+    weights = found.weights(10.0)
+    assert len(weights) == 6000
+    assert weights[X[:, 0] > 1].mean() > 3 * weights[X[:, 0] < 0].mean()
 
 
 def test_weights_reach_their_ceiling_and_no_further() -> None:
@@ -99,8 +118,7 @@ def data(weights: NDArray[np.float64] | None = None, n_classes: int = 0) -> Fold
 
 
 def fitted(recipe: AnyRecipe, of: FoldData) -> FittedMember:
-    options: dict[str, Any] = {"device": "cpu", "threads": 1, "memory": None, "checkpoints": None, "score": None}
-    return fit_members(recipe, [of], {}, on_progress=lambda done, total: None, **options)[0]
+    return fit_members(recipe, [of])[0]
 
 
 TREE = Sklearn(kind="sklearn", estimator="sklearn.tree.DecisionTreeRegressor", params={"max_depth": 2})

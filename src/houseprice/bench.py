@@ -31,7 +31,8 @@ from houseprice.config import Ingest
 from houseprice.data.features import build_features
 from houseprice.data.tables import Tables
 from houseprice.errors import ConfigError, nearest
-from houseprice.learn.training import FoldData, train_members
+from houseprice.learn.members import FoldData
+from houseprice.learn.training import train_members
 from houseprice.machine import processor
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
@@ -76,7 +77,7 @@ def course_case(tables: Tables, ingest: Ingest, metric: Metric, device: str = "c
     """A competition's matrix as D2L makes it (§5.7.4; 330 columns for House Prices), and its target on link scale."""
     recipe = Features(scope="all", none_is_missing=True, dummy_na=True, drop_constant=False)
     matrix = build_features(tables, recipe, np.zeros((1, len(tables.train)), np.int64), ingest).of_fold(0)
-    y = metric.link(tables.target.to_numpy(np.float64), "target")
+    y = tables.link_target(metric)
     return Case(matrix.X, ((y - y.mean()) / y.std()).astype(np.float32), matrix.X_test, device=device)
 
 

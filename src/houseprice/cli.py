@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -30,6 +30,9 @@ from houseprice.cli_options import (
 )
 from houseprice.console import echo
 from houseprice.errors import HousePriceError, printable
+
+if TYPE_CHECKING:
+    from houseprice.plan import Plan
 
 
 class _Commands(TyperGroup):
@@ -168,7 +171,7 @@ def evaluate(
         _evaluate(plan, experiments, as_json, draws=bool(experiments))
 
 
-def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bool = False) -> None:
+def _evaluate(plan: "Plan", experiments: list[str] | None, as_json: bool, draws: bool = False) -> None:
     from houseprice import pipeline
     from houseprice.console import print_json, print_table
 
@@ -195,7 +198,7 @@ def _evaluate(plan: Any, experiments: list[str] | None, as_json: bool, draws: bo
         _draw_curves(rows, competition.scoring.error_name)
 
 
-def _evaluate_nested(plan: Any, names: Sequence[str], as_json: bool) -> None:
+def _evaluate_nested(plan: "Plan", names: Sequence[str], as_json: bool) -> None:
     from dataclasses import asdict
 
     from houseprice import inspection
@@ -250,7 +253,7 @@ def importance(
 
     plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
-    name = rules.experiment_name(experiment) if experiment else rules.runs_of(rules.entry)[0]
+    name = rules.experiment_name(experiment)
     ranking = inspection.summarize_importance(plan, name)
     if as_json:
         print_json([{"experiment": name, "source": plan.source, **row} for row in ranking])
@@ -396,7 +399,7 @@ def reproduce(
     echo(reproduction.reproduce(workspace, Path(name) if name.endswith(".csv") else workspace.entry_path(name)))
 
 
-def _chosen(plan: Any, experiments: list[str] | None) -> list[str]:
+def _chosen(plan: "Plan", experiments: list[str] | None) -> list[str]:
     competition = plan.workspace.competition
     return [competition.experiment_name(name) for name in experiments or competition.experiments]
 

@@ -23,9 +23,9 @@ def audit(
     from houseprice.audit import audit
     from houseprice.console import print_json, print_table
 
-    plan = make_plan(root, competition, overrides, device, None)
+    plan = make_plan(root, competition, overrides, device)
     rules = plan.workspace.competition
-    found = audit(plan, experiment or rules.runs_of(rules.entry)[0])
+    found = audit(plan, rules.experiment_name(experiment))
     if as_json:
         print_json({"competition": rules.name, "source": plan.source, **asdict(found)})
         return

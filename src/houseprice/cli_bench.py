@@ -20,6 +20,8 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure how fast the engine is, as ratios to the course's loop, scikit-learn and a plain matrix product."""
+    if size and names:
+        raise typer.BadParameter("a RATIO or --size, not both")
     if size:
         from houseprice.bench_size import run_size
 

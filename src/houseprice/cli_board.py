@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from houseprice.cli_options import NAME, ROOT, Json, Name, Root, make_plan, open_workspace
+from houseprice.cli_options import NAME, ROOT, Json, Name, Root, make_plan, one_of, open_workspace
 from houseprice.console import NO_VALUE, echo
 from houseprice.errors import LeaderboardError, nearest
 
 if TYPE_CHECKING:
     from houseprice.compete.leaderboard import Row
     from houseprice.metrics import Metric
+    from houseprice.plan import Workspace
     from houseprice.review import Group, Review
 
 app = typer.Typer()
 
 KINDS = ("run", "ensemble", "entry")
-
-
-def _known_kind(kind: str | None) -> str | None:
-    if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}")
-    return kind
 
 
 @app.command()
@@ -38,7 +33,7 @@ def leaderboard(
         typer.Option("--sort", metavar="KEY", help="A key of --json, such as gap; -seconds for the largest first."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", metavar="|".join(KINDS), callback=_known_kind, help="Show these alone.")
+        str | None, typer.Option("--kind", metavar="|".join(KINDS), callback=one_of(*KINDS), help="Show these alone.")
     ] = None,
     source: Annotated[
         str | None, typer.Option("--source", metavar="SOURCE", help="Show rows of these files: local, sample …")
@@ -62,7 +57,7 @@ def leaderboard(
     if as_json and as_csv:
         raise typer.BadParameter("--json or --csv, not both")
     workspace = open_workspace(root, competition)
-    if record is not None:
+    if record is not None and public is not None:
         _record_board_score(workspace, record, public, private)
         return
     found = _review(workspace)
@@ -82,7 +77,7 @@ def leaderboard(
         _print_leaderboard(f"leaderboard of {competition}, {workspace.competition.metric}", shown, found)
 
 
-def _review(workspace: Any) -> "Review":
+def _review(workspace: "Workspace") -> "Review":
     from houseprice.review import review
 
     return review(workspace.board, workspace.competition.scoring, workspace.n_test)
@@ -186,10 +181,10 @@ def _verdict(row: "Row", found: "Review") -> str:
     if row.key == found.best:
         return "best"
     beside = found.against_best(row)
-    return NO_VALUE if beside is None else "the same" if beside.is_same else beside.verdict
+    return beside.in_words if beside else NO_VALUE
 
 
-def _record_board_score(workspace: Any, name: str, public: Any, private: float | None) -> None:
+def _record_board_score(workspace: "Workspace", name: str, public: float, private: float | None) -> None:
     from houseprice import handing_in, pipeline
     from houseprice.compete.leaderboard import named, rows
     from houseprice.compete.ledger import ENTRIES_NEEDED, board_scores, record_board_score
@@ -241,7 +236,7 @@ def compare(
         "p rows": aligned(f"{pair.p_rows:.2g}" for *_, pair in pairs),
         "p folds": aligned(NO_VALUE if pair.p_folds is None else f"{pair.p_folds:.2g}" for *_, pair in pairs),
         "p": aligned(f"{pair.p_adjusted:.2g}" for *_, pair in pairs),
-        "first is": ["the same" if pair.is_same else pair.verdict for *_, pair in pairs],
+        "first is": [pair.in_words for *_, pair in pairs],
     }
     title = (
         f"{metric.name} of {competition} on the same rows, first - second: {metric.better_side} 0 the first is better"
@@ -303,10 +298,11 @@ def residuals(
         return
     price = workspace.competition.target
     title = f"worst rows of {row.name} (source: {row.source})"
-    cells = [(each.id, each.target, each.prediction, each.residual, f"{each.share:6.1%}") for each in shown.worst]
-    share = _share_of(metric)
-    heads = (workspace.competition.id, price, "predicted", "residual", share)
-    print_table(title, heads, [(i, _natural(t), _natural(p), r, s) for i, t, p, r, s in cells])
+    cells = [
+        (each.id, _natural(each.target), _natural(each.prediction), each.residual, f"{each.share:6.1%}")
+        for each in shown.worst
+    ]
+    print_table(title, (workspace.competition.id, price, "predicted", "residual", _share_of(metric)), cells)
     predicted = price if workspace.competition.task == "regression" else "probability"
     _print_groups(f"by predicted {predicted}", predicted, shown.bands, metric)
     if by is not None:

@@ -1,7 +1,7 @@
 """The command that tries every pair of dropout rates."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from houseprice.console import NO_VALUE, echo
 
 if TYPE_CHECKING:
     from houseprice.course.grid import Grid
+    from houseprice.plan import Plan
 
 app = typer.Typer()
 
@@ -51,13 +52,13 @@ def grid(
     echo(f"{page}  heat maps, opens with no network")
 
 
-def _write(plan: Any, name: str, found: "Grid") -> Path:
+def _write(plan: "Plan", name: str, found: "Grid") -> Path:
     """Draw the grid as a page beside the entries."""
     from houseprice.course.figures import dropout_maps
     from houseprice.files import write_text
 
     figure = dropout_maps(found, plan.workspace.competition.scoring.error_name)
-    path: Path = plan.workspace.entry_path(f"grid-{name}").with_suffix(".html")
+    path = plan.workspace.entry_path(f"grid-{name}").with_suffix(".html")
     write_text(path, figure.to_html(include_plotlyjs=True))
     return path
 

@@ -30,7 +30,7 @@ def shift(
 
     plan = make_plan(root, competition, overrides, device, seeds)
     rules = plan.workspace.competition
-    found = shift(plan, experiment or rules.runs_of(rules.entry)[0])
+    found = shift(plan, rules.experiment_name(experiment))
     if as_json:
         print_json({"competition": rules.name, "source": plan.source, "metric": rules.metric, **asdict(found)})
     else:
@@ -64,7 +64,7 @@ def _print(found: "Shift", what: str, metric: str, better_side: str) -> None:
             f"{each.weighted:.5f}",
             f"{each.comparison.difference:+.5f}",
             f"{each.comparison.low:+.4f} … {each.comparison.high:+.4f}",
-            "the same" if each.comparison.is_same else each.comparison.verdict,
+            each.comparison.in_words,
         )
         for each in found.judged
     ]

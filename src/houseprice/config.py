@@ -329,6 +329,11 @@ class Competition(Table):
         return own_metric(self.metric, self.task, self.metric_reads, self.metric_greater_is_better)
 
     @property
+    def memory(self) -> int | None:
+        """``memory_mb`` in bytes."""
+        return None if self.memory_mb is None else self.memory_mb * 10**6
+
+    @property
     def scoring_keys(self) -> dict[str, Any]:
         """What `scoring` depends on, by the file's keys."""
         return self.model_dump(mode="json", include={"task", "metric", "metric_reads", "metric_greater_is_better"})
@@ -355,8 +360,13 @@ class Competition(Table):
         """The ids of training rows that one of some experiments is not fitted on, sorted."""
         return sorted({row for run in runs for row in self.experiments[run].exclude_from_fit})
 
-    def experiment_name(self, name: str) -> str:
-        """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest."""
+    def experiment_name(self, name: str | None) -> str:
+        """Return ``name`` if the file has such an experiment; otherwise raise a `ConfigError` with the nearest.
+
+        Of None it is the first experiment behind the entry.
+        """
+        if name is None:
+            return self.runs_of(self.entry)[0]
         if name in self.ensembles:
             runs = listing(self.ensembles[name].runs, 12)
             raise ConfigError(f"{name!r} is an ensemble in competition {self.name!r}; its experiments: {runs}")

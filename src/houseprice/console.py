@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from houseprice.errors import printable
@@ -29,8 +29,11 @@ class ConsoleListener:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._doing, self._since = text, time.monotonic()
+        self._hear(text)
         self._print(text)
+
+    def _hear(self, text: str) -> None:
+        self._doing, self._since = text, time.monotonic()
 
     def _print(self, text: str) -> None:
         self._spoke = time.monotonic()
@@ -38,11 +41,12 @@ class ConsoleListener:
 
     @contextmanager
     def never_silent(self) -> Iterator[None]:
-        """Within the block, wherever nothing is said for some seconds, say again what was heard of last: work of long
-        steps, or of none that could be counted, shall not look like a program that hangs.
+        """Within the block, wherever nothing is said for some seconds, say again what was heard of last.
+
+        Work of long steps, or of none that could be counted, shall not look like a program that hangs.
         """
         ended = threading.Event()
-        self._doing, self._since = "begun", time.monotonic()
+        self._hear("begun")
         self._spoke = self._since
 
         def watch() -> None:
@@ -73,12 +77,9 @@ class ConsoleListener:
     def _due(self) -> bool:
         return time.monotonic() - self._spoke >= self.seconds_between_lines
 
-    @contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+    def progress(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         """Show how far something long is; the function given to the block takes the steps done and their total."""
-        show = self._bar if sys.stderr.isatty() else self._lines
-        with show(title) as report:
-            yield report
+        return self._bar(title) if sys.stderr.isatty() else self._lines(title)
 
     @contextmanager
     def _bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -86,19 +87,18 @@ class ConsoleListener:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        with self.moving(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(title, total=None)
-            with self.moving():
-                yield lambda done, total: progress.update(task, completed=done, total=total)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
     @contextmanager
     def _lines(self, title: str) -> Iterator[Callable[[int, int], None]]:
         def report(done: int, total: int) -> None:
-            self._doing, self._since = f"{title}: {done} of {total}", time.monotonic()
+            self._hear(f"{title}: {done} of {total}")
             if self._due():
                 self._print(self._doing)
 
-        self._doing, self._since = title, time.monotonic()
+        self._hear(title)
         yield report
 
 
@@ -109,11 +109,9 @@ class LineListener(ConsoleListener):
         self._spoke = time.monotonic()
         print(printable(text), flush=True)
 
-    @contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+    def progress(self, title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         """Show how far something long is by a line every few seconds."""
-        with self._lines(title) as report:
-            yield report
+        return self._lines(title)
 
 
 def echo(text: str) -> None:

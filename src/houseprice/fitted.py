@@ -122,8 +122,8 @@ def kept(plan: Plan, path: Path, load: Callable[[Path], Kept], restore: Callable
 
 
 @contextmanager
-def fitting(*paths: Path) -> Iterator[None]:
-    """Turn what goes wrong within the block into one line: files of others, whose sums agree, may say anything.
+def blaming(*paths: Path) -> Iterator[None]:
+    """Turn what goes wrong within the block into one line that names files: those of others may say anything.
 
     Raises
     ------

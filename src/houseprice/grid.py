@@ -65,11 +65,12 @@ def grid(plan: Plan, experiment: str, folds: int = 1) -> "Grid":
     experiment
         Of kind ``mlp`` with two hidden layers.
     folds
-        So many of its folds are validated, from the first.
+        How many of its folds are validated, from the first on.
 
     Returns
     -------
-    Of the metric's `houseprice.metrics.Metric.error`, lower is better, the means over folds and seeds.
+    Grid
+        Means over folds and seeds of the metric's `houseprice.metrics.Metric.error`, lower is better.
 
     Raises
     ------
@@ -108,14 +109,10 @@ def grid(plan: Plan, experiment: str, folds: int = 1) -> "Grid":
 
 def _scales(plan: Plan, experiment: str, frames: "Tables") -> "tuple[Float, list[FittedScale]]":
     """The target on the link scale [n_train], and for each fold its rows and the scale that is fitted."""
-    import numpy as np
-
     from houseprice.learn.crossval import fitted_scales
 
     competition = plan.workspace.competition
-    natural = frames.target.to_numpy(np.float64)
-    target = competition.scoring.link(natural, f"column {frames.target.name!r} in train.csv")
-    split = make_split(plan, experiment, frames)
+    target, split = frames.link_target(competition.scoring), make_split(plan, experiment, frames)
     recipe = competition.experiments[experiment]
     return target, fitted_scales(experiment, recipe, frames, target, split.left_out, split.validated)
 
@@ -124,13 +121,12 @@ def _grid_of_fold(
     plan: Plan, stage: Stage, experiment: str, target: "Float", scale: "FittedScale", matrices: "FeatureSet"
 ) -> "Grid":
     from houseprice.course.grid import dropout_grid
+    from houseprice.learn.crossval import data_of_folds
     from houseprice.learn.estimators import of_classes
-    from houseprice.learn.weighting import with_weights
 
     workspace, competition = plan.workspace, plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
-    matrix = matrices.of_fold(scale.fold)
-    data = with_weights(experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
+    (data,) = data_of_folds(experiment, recipe, [scale], matrices)
     fitted = of_classes(recipe, scale.n_classes).model_dump(exclude={*Experiment.model_fields, "kind"})
 
     def error(one: "Fit", rows: "Rows") -> float:
@@ -141,7 +137,6 @@ def _grid_of_fold(
         except MetricError:
             return math.nan
 
-    memory_mb = competition.memory_mb
     with workspace.listener.progress(f"{stage.slot}, fold {scale.fold + 1}") as on_epoch:
         return dropout_grid(
             [((data.X[data.fit_rows], data.y[data.fit_rows]), (data.X[data.valid_rows], data.y[data.valid_rows]))],
@@ -151,7 +146,7 @@ def _grid_of_fold(
             device=workspace.device,
             score=lambda one: (error(one, data.fit_rows), error(one, data.valid_rows)),
             threads=competition.threads,
-            memory=memory_mb and memory_mb * 10**6,
+            memory=competition.memory,
             on_epoch=on_epoch,
             checkpoints=workspace.store.members_of(stage).folder,
         )

@@ -44,10 +44,8 @@ def _to_encode_by(plan: Plan, frames: "Tables") -> "NDArray[np.float64]":
     """
     import numpy as np
 
-    codes: NDArray[np.float64] = frames.target.to_numpy(np.float64)
-    if len(frames.classes) > 2:
-        return np.asarray(np.eye(len(frames.classes))[codes.astype(np.int64)])
-    return codes if frames.classes else plan.workspace.competition.scoring.link(codes, "train.csv")
+    target = frames.link_target(plan.workspace.competition.scoring)
+    return np.eye(len(frames.classes))[target.astype(np.int64)] if len(frames.classes) > 2 else target
 
 
 def make_split(plan: Plan, experiment: str, frames: "Tables") -> "Split":

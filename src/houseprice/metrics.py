@@ -20,8 +20,8 @@ from houseprice.tasks import Reads, Task
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
-Rows = Callable[[Float, Float], Float]
-"""From the truth and what is predicted, link scale, to something of each row, float64 [n_rows]."""
+RowLosses = Callable[[Float, Float], Float]
+"""From the truth and what is predicted, link scale, to the loss of each row, float64 [n_rows]."""
 Scored = Callable[[Float, Float], float]
 """From the same to the score."""
 
@@ -92,7 +92,7 @@ class Metric:
     greater_is_better: bool
     of_mean: Literal["mean", "root", "complement"]
     scored: Scored
-    losses: Rows
+    losses: RowLosses
     to_link: Callable[[Float], Float] = np.asarray
     from_link: Callable[[Float], Float] = np.asarray
     above: float = -np.inf
@@ -378,7 +378,7 @@ def _mistaken(y_true: Float, y_pred: Float) -> Float:
     return np.asarray(labels_of(y_pred) != y_true, np.float64)
 
 
-def _pseudo_values(with_influence: Callable[[Float, Float], tuple[float, Float]]) -> Rows:
+def _pseudo_values(with_influence: Callable[[Float, Float], tuple[float, Float]]) -> RowLosses:
     def losses(y_true: Float, y_pred: Float) -> Float:
         score, influence = with_influence(y_true, y_pred)
         return np.asarray(1 - (score + influence))

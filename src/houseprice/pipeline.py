@@ -163,12 +163,11 @@ def cross_validate(plan: Plan, stage: Stage, experiment: str, frames: "Tables", 
 def _fitting(plan: Plan, stage: Stage) -> Iterator[dict[str, Any]]:
     """How the members of a stage are fitted: where, on how much, going on from what is finished, told to whom."""
     workspace, finished = plan.workspace, plan.workspace.store.members_of(stage)
-    memory_mb = workspace.competition.memory_mb
     with workspace.listener.progress(stage.slot) as on_progress:
         yield {
             "device": workspace.device,
             "threads": workspace.competition.threads,
-            "memory": memory_mb and memory_mb * 10**6,
+            "memory": workspace.competition.memory,
             "finished": finished,
             "checkpoints": finished.folder,
             "on_progress": on_progress,

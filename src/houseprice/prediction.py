@@ -15,7 +15,7 @@ from houseprice import pipeline
 from houseprice.documents import from_plain
 from houseprice.errors import DataError, SubmissionError
 from houseprice.files import scratch_matrix, write_atomically
-from houseprice.fitted import fitting, kept, load_networks, load_preprocessors, preprocessors_path, weights_path
+from houseprice.fitted import blaming, kept, load_networks, load_preprocessors, preprocessors_path, weights_path
 from houseprice.matrices import make_split
 from houseprice.plan import Plan, Workspace, ensemble_recipe
 from houseprice.recipes import Linear
@@ -157,12 +157,13 @@ def _predict_runs(plan: Plan, runs: Sequence[str], rows: _NewRows, layout: "Layo
     for sharing in slots.values():
         path = preprocessors_path(plan, sharing[0])
         fitted = kept(plan, path, load_preprocessors, partial(pipeline.features, plan, sharing[0]))
-        with fitting(path):
+        with blaming(path):
             matrices = _transform(plan, sharing[0], fitted, rows)
         for run in sharing:
-            is_network = isinstance(plan.workspace.competition.experiments[run], Linear)
-            predict_run = _by_networks if is_network else _by_fitting_again
-            found[run] = predict_run(plan, run, fitted, matrices, rows.name, layout)
+            if isinstance(plan.workspace.competition.experiments[run], Linear):
+                found[run] = _by_networks(plan, run, fitted, matrices, rows.name, len(layout.classes))
+            else:
+                found[run] = _by_fitting_again(plan, run, fitted, matrices, rows.name)
     return found
 
 
@@ -177,7 +178,7 @@ def _transform(plan: Plan, experiment: str, fitted: "FittedFeatures", rows: _New
 
 
 def _by_networks(
-    plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str, layout: "Layout"
+    plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str, n_classes: int
 ) -> "Float":
     """By the weights of the run's members."""
     from houseprice.learn.crossval import FoldScale
@@ -185,8 +186,8 @@ def _by_networks(
 
     path = weights_path(plan, run)
     networks = kept(plan, path, load_networks, partial(pipeline.train, plan, run))
-    scales = [FoldScale(fold, scale, len(layout.classes)) for fold, scale in enumerate(networks.scales)]
-    with _fitting(plan, run, path, preprocessors_path(plan, run)) as on_progress:
+    scales = [FoldScale(fold, scale, n_classes) for fold, scale in enumerate(networks.scales)]
+    with _predicting(plan, run, path, preprocessors_path(plan, run)) as on_progress:
         said = {}
         for scale in scales:
             of_fold = [weights for (fold, _), weights in networks.weights.items() if fold == scale.fold]
@@ -195,30 +196,25 @@ def _by_networks(
         return mean_of_members(said, scales, networks.recipe, plan.workspace.competition.scoring, run, name)
 
 
-def _by_fitting_again(
-    plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str, layout: "Layout"
-) -> "Float":
+def _by_fitting_again(plan: Plan, run: str, fitted: "FittedFeatures", matrices: "Matrices", name: str) -> "Float":
     """By the run's estimators, fitted again on the matrices that they were fitted on."""
-    import numpy as np
-
-    from houseprice.learn.crossval import fitted_scales
-    from houseprice.learn.prediction import fit_again, mean_of_members
-    from houseprice.learn.weighting import with_weights
+    from houseprice.learn.crossval import data_of_folds, fitted_scales
+    from houseprice.learn.estimators import fit_members
+    from houseprice.learn.prediction import mean_of_members
 
     competition = plan.workspace.competition
     metric = competition.scoring
     frames, features = pipeline.tables(plan), pipeline.features(plan, run)
     split = make_split(plan, run, frames)
-    target = metric.link(frames.target.to_numpy(np.float64), f"column {frames.target.name!r} in train.csv")
+    target = frames.link_target(metric)
     recipe = competition.experiments[run]
     scales = fitted_scales(run, recipe, frames, target, split.left_out, split.validated)
-    with _fitting(plan, run, preprocessors_path(plan, run)) as on_progress:
-        folds = []
-        for scale in scales:
-            matrix = features.of_fold(scale.fold)
-            data = with_weights(run, recipe, scale.fold_data(matrix.X, matrix.X_test))
-            folds.append(replace(data, X_test=matrices[fitted.place_of(scale.fold)]))
-        members = fit_again(recipe, folds, competition.threads, on_progress)
+    with _predicting(plan, run, preprocessors_path(plan, run)) as on_progress:
+        folds = [
+            replace(data, X_test=matrices[fitted.place_of(data.fold)])
+            for data in data_of_folds(run, recipe, scales, features)
+        ]
+        members = fit_members(recipe, folds, threads=competition.threads, on_progress=on_progress)
     said = {
         scale.fold: [member.test_predictions for member in members if member.fold == scale.fold] for scale in scales
     }
@@ -226,9 +222,9 @@ def _by_fitting_again(
 
 
 @contextmanager
-def _fitting(plan: Plan, run: str, *paths: Path) -> Iterator[Callable[[int, int], None]]:
+def _predicting(plan: Plan, run: str, *paths: Path) -> Iterator[Callable[[int, int], None]]:
     """A run's part of the prediction: told of, and in one line where files don't fit."""
-    with fitting(*paths), plan.workspace.listener.progress(f"predict/{run}") as on_progress:
+    with blaming(*paths), plan.workspace.listener.progress(f"predict/{run}") as on_progress:
         yield on_progress
 
 

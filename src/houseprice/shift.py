@@ -95,11 +95,13 @@ def shift(plan: Plan, experiment: str) -> Shift:
     stage = Stage(f"shift/{name}", inputs, {}, ("houseprice.shift",))
 
     def compute(frames: "Tables", matrices: "FeatureSet", runs: "list[Run]") -> Shift:
+        import numpy as np
+
         from houseprice.data.shift import tell_apart
 
         of_weights, fit_rows, effective_size, ratios = _weights(plans[1], name, frames, matrices)
         judged = (
-            _judged(plan, runs, "alike", ratios / ratios),
+            _judged(plan, runs, "alike", np.ones_like(ratios)),
             _judged(plan, runs, "as test rows", ratios / ratios.mean()),
         )
         return Shift(name, tell_apart(frames), of_weights, fit_rows, effective_size, judged)
@@ -142,7 +144,7 @@ def _weights(
 
     competition = plan.workspace.competition
     recipe, metric = competition.experiments[experiment], competition.scoring
-    target = metric.link(frames.target.to_numpy(np.float64), f"column {frames.target.name!r} in train.csv")
+    target = frames.link_target(metric)
     split = make_split(plan, experiment, frames)
     ratios, areas, sizes = np.zeros(len(target)), [], []
     scales = fitted_scales(experiment, recipe, frames, target, split.left_out, split.validated)

@@ -16,7 +16,6 @@ from houseprice.learn.crossval import FittedScale, Run, fitted_scales
 from houseprice.learn.estimators import fit_members
 from houseprice.learn.members import FoldData
 from houseprice.learn.nested import Nested
-from houseprice.learn.prediction import fit_again
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
 from houseprice.recipes import Sklearn
@@ -96,17 +95,8 @@ def stack(
         return _level_data(scale, predictions, test, (matrix.X, matrix.X_test) if matrix else ())
 
     try:
-        *members, final = fit_members(
-            level,
-            [data_of(scale, predictions) for scale, predictions in zip(scales, levels, strict=True)],
-            {},
-            device="cpu",
-            threads=threads,
-            memory=None,
-            checkpoints=None,
-            score=None,
-            on_progress=lambda done, total: None,
-        )
+        data = [data_of(scale, predictions) for scale, predictions in zip(scales, levels, strict=True)]
+        *members, final = fit_members(level, data, threads=threads)
     except TrainingError as error:
         raise TrainingError(f"ensemble {name!r}: {error}") from error
     crossfitted = np.empty_like(first.oof)
@@ -176,7 +166,7 @@ def predict_stacked(
     scale = replace(scale, fold=int(first.fold_of_row[0].max()) + 1)  # by which `stack` draws its random numbers
     oof, _ = predictions_of(runs)
     try:
-        (final,) = fit_again(level, [_level_data(scale, oof, predicted, beside)])
+        (final,) = fit_members(level, [_level_data(scale, oof, predicted, beside)])
     except TrainingError as error:
         raise TrainingError(f"ensemble {name!r}: {error}") from error
     return scale.mean_link([final.test_predictions], level, metric, name, rows)

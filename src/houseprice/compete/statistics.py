@@ -63,6 +63,11 @@ class Comparison:
         return self.difference == self.low == self.high == 0
 
     @property
+    def in_words(self) -> str:
+        """The verdict as tables show it."""
+        return "the same" if self.is_same else self.verdict
+
+    @property
     def reversed(self) -> "Comparison":
         """The same seen from the second."""
         opposite: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}

@@ -23,6 +23,8 @@ from houseprice.report.figures import (
 Float = NDArray[np.float64]
 
 _PALE_TO_STRONG = [[0, "rgba(128, 134, 144, 0.1)"], [1, ACCENT]]
+_SYMBOLS = ("circle", "cross-thin", "triangle-up-open", "diamond-wide-open")
+_MANY_POINTS, _MANY_COUNTS, _TICKS = 100, 10, 10
 
 
 def loss_curves(runs: Mapping[str, Sequence[Fit]], loss_name: str = "loss") -> go.Figure:
@@ -74,8 +76,9 @@ def lines(
     figure = empty_figure(
         xaxis={"title": {"text": plain(x_name, None)}}, yaxis={"title": {"text": plain(y_name, None)}}
     )
-    for symbol, (label, (some_x, some_y)) in zip(cycle(("circle", "cross-thin")), (points or {}).items(), strict=False):
-        marker = {"color": QUIET, "size": 5, "opacity": 0.7, "symbol": symbol, "line": {"color": QUIET, "width": 1}}
+    for symbol, (label, (some_x, some_y)) in zip(cycle(_SYMBOLS), (points or {}).items(), strict=False):
+        size = 8 if len(some_x) < _MANY_POINTS else 5
+        marker = {"color": QUIET, "size": size, "opacity": 0.7, "symbol": symbol, "line": {"color": QUIET, "width": 1}}
         figure.add_scatter(x=some_x, y=some_y, mode="markers", name=plain(label), marker=marker)
     for color, (label, y) in zip(cycle(SERIES), ys.items(), strict=False):
         draws = _finite(np.atleast_2d(y))
@@ -109,14 +112,15 @@ def heat_map(
     x_name, y_name, value_name
         For the axes and the colours.
     text_format
-        How a number is written in its cell, in d3's language; empty: not at all.
+        How a number is written in its cell, in d3's language; empty: not at all, and cells touch.
     """
+    axis = {"type": "category", "showgrid": False, "nticks": _TICKS}
     figure = empty_figure(
-        xaxis={"title": {"text": plain(x_name, None)}, "type": "category", "showgrid": False},
-        yaxis={"title": {"text": plain(y_name, None)}, "type": "category", "showgrid": False},
+        xaxis={"title": {"text": plain(x_name, None)}, **axis}, yaxis={"title": {"text": plain(y_name, None)}, **axis}
     )
+    gap = 1 if text_format else 0
     figure.add_heatmap(
-        z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=1, ygap=1, hoverongaps=False,
+        z=_finite(values), x=list(map(plain, x)), y=list(map(plain, y)), xgap=gap, ygap=gap, hoverongaps=False,
         colorscale=_PALE_TO_STRONG,
         texttemplate=f"%{{z:{text_format}}}" if text_format else None,
         colorbar={"title": {"text": plain(value_name, None)}, "outlinewidth": 0, "thickness": 12},
@@ -160,16 +164,17 @@ def histogram(values: Mapping[str, Float], *, x_name: str, bins: int = 40) -> go
     """How often numbers fall into bins that all labels share; infinite ones and NaN are left out."""
     known = {label: each[np.isfinite(each)] for label, each in values.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins)
+    counts = {label: np.histogram(each, edges)[0] for label, each in known.items()}
+    few = max(each.max() for each in counts.values()) <= _MANY_COUNTS  # no ticks at halves
     figure = empty_figure(
         xaxis={"title": {"text": plain(x_name, None)}},
-        yaxis={"title": {"text": "count"}},
+        yaxis={"title": {"text": "count"}, "dtick": 1 if few else None},
         barmode="overlay",
         bargap=0.03,
     )
     middles, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
-    for color, (label, each) in zip(cycle(SERIES), known.items(), strict=False):
-        counts = np.histogram(each, edges)[0]
-        figure.add_bar(x=middles, y=counts, width=width, name=plain(label), marker={"color": color}, opacity=0.65)
+    for color, (label, each) in zip(cycle(SERIES), counts.items(), strict=False):
+        figure.add_bar(x=middles, y=each, width=width, name=plain(label), marker={"color": color}, opacity=0.65)
     return figure
 
 

@@ -129,7 +129,8 @@ def fit(
 
     Returns
     -------
-    One for each setting and seed, the seeds of a setting together.
+    list of Fit
+        One for each setting and seed, the seeds of a setting together.
 
     Raises
     ------
@@ -186,7 +187,9 @@ def fit_each(
 def _fold_data(number: int, train: Rows, valid: Rows) -> FoldData:
     (X_train, y_train), (X_valid, y_valid) = _checked(train, "training rows"), _checked(valid, "validation rows")
     if X_train.shape[1] != X_valid.shape[1]:
-        raise DataError(f"training rows have {X_train.shape[1]} columns, validation rows {X_valid.shape[1]}")
+        raise DataError(
+            f"training rows have {X_train.shape[1]} columns, validation rows {X_valid.shape[1]}; give both the same"
+        )
     rows = np.arange(len(y_train) + len(y_valid))
     return FoldData(
         fold=number,
@@ -219,7 +222,7 @@ def _checked(rows: Rows, name: str) -> tuple[NDArray[np.float32], NDArray[np.flo
         raise DataError(f"{name}: X has shape {X.shape}, y {y.shape}; make them [rows, columns] and [rows]")
     bad = np.flatnonzero(~(np.isfinite(X).all(1) & np.isfinite(y)))
     if len(bad):
-        raise DataError(f"{name}: numbers {listing(bad)} are NaN, or more than float32 can hold; mend or drop them")
+        raise DataError(f"{name} {listing(bad)} (from 0) hold NaN, or more than float32 can; mend or drop them")
     return X, y
 
 

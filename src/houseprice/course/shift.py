@@ -87,7 +87,7 @@ def houses_by_year(competition: Competition, tables: Tables, until: int, feature
         The recipe.
     """
     year = tables.train["YrSold"].to_numpy(np.int64)
-    target = competition.scoring.link(tables.target.to_numpy(np.float64), "train.csv")
+    target = tables.link_target(competition.scoring)
     recipe = competition.features[features]
     matrix = features_without(tables, recipe, (year > until)[None], competition.ingest, target).of_fold(0)
     return {

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from houseprice.config import Competition
 from houseprice.data.form import SAMPLE
+from houseprice.data.reading import Say
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import Tables, read_tables
 from houseprice.documents import parse_json
@@ -40,7 +41,6 @@ SAMPLE_BANNER = (
 _LARGEST_FILE = 4 * 2**30  # of an archive, unpacked: a small archive may hold a file that fills any memory
 
 Source = Literal["local", "mirror", "kaggle", "sample"]
-Say = Callable[[str], None]
 Keep = Callable[[Tables, float], object]
 
 

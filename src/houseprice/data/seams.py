@@ -63,7 +63,7 @@ def find_seam(
         Looks a column up where the first rows speak for it.
     """
     for column in columns:
-        if is_later(train[column], test[column], missing) and is_later(*whole(column), missing):
+        if _is_later(train[column], test[column], missing) and _is_later(*whole(column), missing):
             return Seam("expanding", column, f"the dates in {column!r} are later in the test file: folds in time")
     groups = [column for column in columns if _are_others(train[column], test[column], missing)]
     for column in sorted(groups, key=lambda column: _rank(train[column])):
@@ -85,7 +85,7 @@ def is_date(cells: pd.Series) -> bool:
     return bool(of_days or (not cells.is_unique and cells.str.fullmatch(_YEAR).all()))
 
 
-def is_later(train: pd.Series, test: pd.Series, missing: Collection[str]) -> bool:
+def _is_later(train: pd.Series, test: pd.Series, missing: Collection[str]) -> bool:
     """Whether both are dates, and nearly all test rows are later than the last training row."""
     if train.isin(missing).any() or not is_date(train):
         return False

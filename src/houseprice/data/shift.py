@@ -25,6 +25,8 @@ Float = NDArray[np.float64]
 Rows = NDArray[np.float32]
 
 _FOLDS = 5
+_AT_MOST = 50_000
+"""Rows of either side, drawn of all, that a model is fitted on: more tell little more, and take minutes."""
 _PENALTIES = (10.0, 1.0, 0.1, 0.01, 0.001)
 """On half the squared coefficients, beside the mean loss of a row."""
 
@@ -130,7 +132,9 @@ class Discriminator:
     def _model(self) -> Any:
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")
-            return _logistic(self.penalty, len(self.log_odds)).fit(*_both(self.X, self.X_test))
+            both, is_test = _both(self.X, self.X_test)
+            drawn = _drawn(np.arange(len(both)), is_test)
+            return _logistic(self.penalty, len(drawn)).fit(both[drawn], is_test[drawn])
 
 
 def discriminate(X: Rows, X_test: Rows, where: str, seed: int = 0) -> Discriminator:
@@ -168,9 +172,10 @@ def discriminate(X: Rows, X_test: Rows, where: str, seed: int = 0) -> Discrimina
             f"{len(X)} and {len(X_test)}; use 'none'"
         )
     both, is_test = _both(X, X_test)
+    n_rows = len(_drawn(np.arange(len(both)), is_test))
     least, chosen, log_odds = np.log(2), np.inf, np.zeros(len(both))  # of saying nothing
     for penalty in _PENALTIES:
-        found = _crossfitted(_logistic(penalty, len(both)), both, is_test, "decision_function", seed)
+        found = _crossfitted(_logistic(penalty, n_rows), both, is_test, "decision_function", seed)
         losses = np.logaddexp(0, np.where(is_test == 1, -found, found))
         loss = (losses[is_test == 0].mean() + losses[is_test == 1].mean()) / 2
         if loss < least:
@@ -213,10 +218,19 @@ def _crossfitted(model: Any, X: NDArray[Any], is_test: Float, method: str, seed:
     """What a model says of rows that it did not see, of all rows."""
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(X, is_test)
+    splits = [(_drawn(fitted, is_test), judged) for fitted, judged in folds]
     with warnings.catch_warnings(), threadpool_limits(1):  # models this small only wait for one another's threads
         warnings.simplefilter("ignore")  # a solver that stopped early is judged by its loss, as all are
-        return np.asarray(cross_val_predict(model, X, is_test, cv=folds, method=method), np.float64)
+        return np.asarray(cross_val_predict(model, X, is_test, cv=splits, method=method), np.float64)
+
+
+def _drawn(rows: NDArray[np.int64], is_test: Float) -> NDArray[np.int64]:
+    """No more of either side's rows than a model is fitted on, in their order."""
+    random = np.random.default_rng(0)
+    sides = (rows[is_test[rows] == side] for side in (0, 1))
+    drawn = [random.choice(side, _AT_MOST, replace=False) if len(side) > _AT_MOST else side for side in sides]
+    return np.sort(np.concatenate(drawn))
 
 
 def _area(is_test: Float, told: Float) -> Apart:

@@ -14,10 +14,11 @@ from houseprice.data.compact import packed, unpacked
 from houseprice.data.form import SAMPLE, sample_columns, sample_ids
 from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
+from houseprice.metrics import Metric
 from houseprice.pace import Paced
 
-LARGEST_TARGET = 1e150
-"""Of larger numbers the squares are no numbers any more, nor are spreads, errors and scores."""
+_FRAMES = ("train", "test", "by")
+LARGEST_TARGET = 1e150  # squares of larger ones are infinite, and with them spreads, errors and scores
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,15 @@ class Tables:
     sample_columns: tuple[str, ...] = ()
     by: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    def link_target(self, metric: Metric) -> NDArray[np.float64]:
+        """The target on the link scale (`houseprice.metrics.Metric.link`), or classes as codes, float64 [n_train]."""
+        return metric.link(self.target.to_numpy(np.float64), f"column {self.target.name!r} in train.csv")
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {name: packed(self.__dict__[name]) for name in _FRAMES}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {name: unpacked(state[name]) for name in _FRAMES})
-
-
-_FRAMES = ("train", "test", "by")
 
 
 def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say = lambda text: None) -> Tables:
@@ -242,8 +244,8 @@ def _as_numbers(raw: pd.Series, competition: Competition) -> pd.Series:
         )
     if (huge := target.abs() > LARGEST_TARGET).any():
         raise DataError(
-            f"train.csv: column {raw.name!r}: {int(huge.sum())} of {len(raw)} targets are beyond {LARGEST_TARGET:g} "
-            f"(ids {listing(raw.index[huge])}: {listing(raw[huge])}), and their squares no numbers any more. "
+            f"train.csv: column {raw.name!r}: {int(huge.sum())} of {len(raw)} targets are beyond {LARGEST_TARGET:g}, "
+            f"too large to be squared (ids {listing(raw.index[huge])}: {listing(raw[huge])}). "
             "Rescale the target, or exclude the rows under [ingest].exclude_ids."
         )
     return target

@@ -41,7 +41,7 @@ class Networks:
         The scale of the target that each fold's members predict on; empty where it is not known.
     """
 
-    recipe: Linear | MLP
+    recipe: Linear
     weights: dict[tuple[int, int], Weights]
     scales: tuple[TargetScale, ...]
 
@@ -71,7 +71,7 @@ def save_weights(
     )
 
 
-def load_weights(path: Path) -> tuple[Linear | MLP, dict[tuple[int, int], Weights]]:
+def load_weights(path: Path) -> tuple[Linear, dict[tuple[int, int], Weights]]:
     """Read the recipe and the weights; `houseprice.learn.plain.as_module` makes a plain network of them.
 
     Raises

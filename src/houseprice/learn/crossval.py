@@ -1,6 +1,6 @@
 """k-fold cross-validation of one experiment: every member fitted, every row validated by those that did not see it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,13 +126,9 @@ def cross_validate(
         and there are too few, or the estimator takes no weights.
     """
     recipe = of_classes(recipe, len(tables.classes))
-    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    target = tables.link_target(metric)
     scales = fitted_scales(name, recipe, tables, target, split.left_out, split.validated)
-    matrices = [features.of_fold(scale.fold) for scale in scales]
-    folds = [
-        with_weights(name, recipe, scale.fold_data(matrix.X, matrix.X_test))
-        for scale, matrix in zip(scales, matrices, strict=True)
-    ]
+    folds = data_of_folds(name, recipe, scales, features)
 
     def score(data: FoldData, predictions: Float) -> tuple[float, float]:
         """A point of the learning curves, lower is better; NaN where predictions are outside the metric's domain."""
@@ -151,31 +147,23 @@ def cross_validate(
         members = fit_members(
             recipe,
             folds,
-            {} if finished is None else finished,
             device=device,
             threads=threads,
             memory=memory,
+            finished=finished,
             checkpoints=checkpoints,
             score=score,
             on_progress=on_progress,
         )
     except TrainingError as error:
         raise TrainingError(f"experiment {name!r}: {error}") from error
-    n_seeds = len(members) // len(folds)
     width = (len(tables.classes),) if len(tables.classes) > 2 else ()
     oof, test = np.zeros((len(target), *width)), np.zeros((len(tables.test), *width))
     of_repeats = np.zeros((len(split.fold_of_row), *oof.shape))
     means = []
-    for data, scale, of_fold in zip(
-        folds, scales, (members[start : start + n_seeds] for start in range(0, len(members), n_seeds)), strict=True
+    for data, (train_mean, test_mean) in zip(
+        folds, _means_of_folds(scales, members, recipe, metric, name), strict=True
     ):
-        train_mean, test_mean = (
-            scale.mean_link(of_members, recipe, metric, name, rows)
-            for rows, of_members in (
-                ("train.csv", [member.predictions for member in of_fold]),
-                ("test.csv", [member.test_predictions for member in of_fold]),
-            )
-        )
         oof[data.valid_rows] += train_mean[data.valid_rows] / len(split.fold_of_row)
         of_repeats[data.fold * len(split.fold_of_row) // len(folds), data.valid_rows] = train_mean[data.valid_rows]
         test += test_mean / len(folds)
@@ -203,6 +191,19 @@ def cross_validate(
         in_time=split.in_time,
         scales=tuple(scale.target for scale in scales),
     )
+
+
+def _means_of_folds(
+    scales: Sequence["FittedScale"], members: Sequence[FittedMember], recipe: AnyRecipe, metric: Metric, name: str
+) -> Iterator[tuple[Float, Float]]:
+    """For each fold the means of what its members say of the training rows [n_train] and of the test rows [n_test]."""
+    n_seeds = len(members) // len(scales)
+    for place, scale in enumerate(scales):
+        of_fold = members[place * n_seeds : (place + 1) * n_seeds]
+        yield (
+            scale.mean_link([member.predictions for member in of_fold], recipe, metric, name, "train.csv"),
+            scale.mean_link([member.test_predictions for member in of_fold], recipe, metric, name, "test.csv"),
+        )
 
 
 def _defined(score: float, name: str, metric: Metric, target: Float) -> float:
@@ -354,6 +355,21 @@ def fitted_scales(
         scale = TargetScale(float(known.mean()), float(known.std()) or 1.0, transform)
         scales.append(FittedScale(fold, scale, n_classes, fit_rows, valid_rows, fitted))
     return scales
+
+
+def data_of_folds(name: str, recipe: AnyRecipe, scales: Sequence[FittedScale], features: FeatureSet) -> list[FoldData]:
+    """What the members of each fold are fitted on and asked about, its rows weighted as the experiment says.
+
+    Raises
+    ------
+    ConfigError
+        If rows can't be weighted (`houseprice.learn.weighting.with_weights`).
+    """
+    matrices = [features.of_fold(scale.fold) for scale in scales]
+    return [
+        with_weights(name, recipe, scale.fold_data(matrix.X, matrix.X_test))
+        for scale, matrix in zip(scales, matrices, strict=True)
+    ]
 
 
 def _excluded(name: str, recipe: AnyRecipe, tables: Tables) -> NDArray[np.bool_]:

@@ -26,14 +26,14 @@ Finished = MutableMapping[tuple[int, int], FittedMember]
 def fit_members(
     recipe: AnyRecipe,
     folds: Sequence[FoldData],
-    finished: Finished,
     *,
-    device: str,
-    threads: int,
-    memory: int | None,
-    checkpoints: Path | None,
-    score: Score | None,
-    on_progress: Callable[[int, int], None],
+    device: str = "cpu",
+    threads: int = 1,
+    memory: int | None = None,
+    finished: Finished | None = None,
+    checkpoints: Path | None = None,
+    score: Score | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[FittedMember]:
     """Fit a member for each fold and seed, of whatever kind the recipe is; ordered by fold, then seed.
 
@@ -43,14 +43,14 @@ def fit_members(
         An experiment of the competition file.
     folds
         The folds' matrices and rows; ``y`` as fitted.
-    finished
-        Members by (fold, seed). Those in it are not fitted again; each new one is put into it as soon as it is done.
     device
         Where networks are trained; the other kinds know the processor alone.
     threads
         How many processor threads share the work. What a member becomes depends on it in its last bits at most.
     memory
         Bytes that the networks trained at one time may take, beyond the data.
+    finished
+        Members by (fold, seed). Those in it are not fitted again; each new one is put into it as soon as it is done.
     checkpoints
         A folder for the state of networks in training, from which an interrupted call goes on.
     score
@@ -64,6 +64,7 @@ def fit_members(
         If a member diverges, or an estimator can't be imported, refuses its parameters or fails.
     """
     data_of = {(data.fold, seed): data for data in folds for seed in seeds_of(recipe)}
+    finished = {} if finished is None else finished
     # asked once: another process, at its end, may remove them between two questions
     members = {key: member for key in data_of if (member := finished.get(key)) is not None}
     if len(members) == len(data_of):

@@ -21,9 +21,9 @@ from houseprice.data.folds import Split
 from houseprice.data.roles import assign_roles
 from houseprice.data.tables import Tables
 from houseprice.learn.crossval import FittedScale, Run, fitted_scales
-from houseprice.learn.estimators import AnyRecipe, in_threads, of_classes
+from houseprice.learn.estimators import AnyRecipe, fit_members, in_threads, of_classes
 from houseprice.learn.members import FittedMember, FoldData
-from houseprice.learn.prediction import fit_again, predict_by_networks
+from houseprice.learn.prediction import predict_by_networks
 from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric, decide
 from houseprice.preparation import Features
@@ -127,7 +127,7 @@ def permutation_importance(
     if metric.needs_threshold(run.oof):
         for repeat in run.fold_of_row:
             thresholds |= metric.thresholds(run.target, run.oof, repeat, run.in_time)
-    target = metric.link(tables.target.to_numpy(np.float64), f"column {tables.target.name!r} in train.csv")
+    target = tables.link_target(metric)
     scales = fitted_scales(run.experiment, recipe, tables, target, split.left_out, split.validated)
     n_donors = math.ceil(ENOUGH / len(scales)) if exchanges is None else exchanges
     found: dict[int, Float] = {}
@@ -197,7 +197,7 @@ def _exchanged(frame: pd.DataFrame, rows: NDArray[np.int64], donors: NDArray[np.
 def _predictions(recipe: AnyRecipe, data: FoldData, members: Sequence[FittedMember]) -> list[Float]:
     """What a fold's members say of ``data.X_test``, float64 [n_rows] each, on the fitted scale."""
     if not isinstance(recipe, Linear):
-        return [member.test_predictions for member in fit_again(recipe, [data])]
+        return [member.test_predictions for member in fit_members(recipe, [data])]
     torch.set_num_threads(1)  # a thread a fold, and sums that don't depend on how many there are
     return predict_by_networks(recipe, [member.weights for member in members], data.X_test)
 

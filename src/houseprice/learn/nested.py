@@ -12,9 +12,8 @@ from houseprice.data.features import features_without
 from houseprice.data.folds import left_out, pairs_of_folds
 from houseprice.data.tables import Tables
 from houseprice.errors import TrainingError
-from houseprice.learn.crossval import Run, fitted_scales
+from houseprice.learn.crossval import Run, data_of_folds, fitted_scales
 from houseprice.learn.estimators import AnyRecipe, Finished, fit_members, of_classes
-from houseprice.learn.weighting import with_weights
 from houseprice.metrics import Metric
 from houseprice.preparation import Features
 
@@ -89,20 +88,15 @@ def predict_nested(
     name = f"{run.experiment}, without two folds"
     features = features_without(tables, feature_recipe, without, ingest, run.target)
     scales = fitted_scales(name, recipe, tables, run.target, without)
-    matrices = [features.of_fold(scale.fold) for scale in scales]
     try:
         members = fit_members(
             recipe,
-            [
-                with_weights(run.experiment, recipe, scale.fold_data(matrix.X, matrix.X_test))
-                for scale, matrix in zip(scales, matrices, strict=True)
-            ],
-            {} if finished is None else finished,
+            data_of_folds(run.experiment, recipe, scales, features),
             device=device,
             threads=threads,
             memory=memory,
+            finished=finished,
             checkpoints=checkpoints,
-            score=None,
             on_progress=on_progress,
         )
     except TrainingError as error:

@@ -1,14 +1,17 @@
-"""What fitted members say of rows that came later: networks by their weights, other estimators fitted again."""
+"""What fitted members say of rows that came later: networks by their weights; and the mean of members of any kind.
 
-from collections.abc import Callable, Mapping, Sequence
+Other estimators are not kept: they are fitted again (`houseprice.learn.estimators.fit_members`), which gives the same
+ones. A stored kernel machine would hold a copy of its training rows, and storing any would take a pickle.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from houseprice.learn.crossval import FoldScale
-from houseprice.learn.estimators import AnyRecipe, fit_members
-from houseprice.learn.members import FittedMember, FoldData
+from houseprice.learn.estimators import AnyRecipe
 from houseprice.learn.plain import Weights, predict_rows
 from houseprice.metrics import Metric
 from houseprice.recipes import Linear
@@ -44,43 +47,6 @@ def predict_rows_by_networks(recipe: Linear, weights: Sequence[Weights], X: NDAr
         for start in range(0, len(X), _BLOCK)
     ]
     return [np.concatenate(of_one) for of_one in zip(*blocks, strict=True)]
-
-
-def fit_again(
-    recipe: AnyRecipe,
-    folds: Sequence[FoldData],
-    threads: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[FittedMember]:
-    """Fit estimators that no run keeps once more, which gives the same ones; ordered by fold, then seed.
-
-    A stored kernel machine holds a copy of its training rows, and storing any would take a pickle.
-
-    Parameters
-    ----------
-    recipe
-        Of a kind other than networks.
-    folds
-        What they are fitted on, and in ``X_test`` the rows that they are asked about.
-    threads, on_progress
-        See `houseprice.learn.estimators.fit_members`.
-
-    Raises
-    ------
-    TrainingError
-        If one can't be fitted.
-    """
-    return fit_members(
-        recipe,
-        folds,
-        {},
-        device="cpu",
-        threads=threads,
-        memory=None,
-        checkpoints=None,
-        score=None,
-        on_progress=on_progress,
-    )
 
 
 def mean_of_members(

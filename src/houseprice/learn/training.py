@@ -21,16 +21,14 @@ from torch import Tensor
 from houseprice.errors import TrainingError, listing
 from houseprice.learn.batch import Batch, mask_steps, steps_per_epoch
 from houseprice.learn.checkpoint import Checkpoints
-from houseprice.learn.members import FittedMember, FoldData, Health, Member, Score
+from houseprice.learn.members import FittedMember, FoldData, Member, Score
 from houseprice.learn.plain import Weights, as_mlp
 from houseprice.machine import memory_bytes
 from houseprice.recipes import MLP, PER_MEMBER, Experiment, Linear
 
-__all__ = ["FittedMember", "FoldData", "Health", "Member", "fit", "train_members"]
-
 
 def train_members(
-    recipe: Linear | MLP,
+    recipe: Linear,
     folds: Sequence[FoldData],
     seeds: Sequence[int],
     *,

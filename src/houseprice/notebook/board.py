@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from houseprice.compete.leaderboard import Row
-    from houseprice.compete.statistics import Comparison
     from houseprice.review import Review
 
 
@@ -52,7 +51,7 @@ class Leaderboard(Shown):
                     "from best": beside and beside.difference,
                     "low": beside and beside.low,
                     "high": beside and beside.high,
-                    "verdict": "best" if row.key == found.best else beside and _verdict(beside),
+                    "verdict": "best" if row.key == found.best else beside and beside.in_words,
                     "columns": row.columns,
                     "members": row.members,
                     "seconds": round(row.seconds),
@@ -86,7 +85,7 @@ class Leaderboard(Shown):
                     "p, rows": pair.p_rows,
                     "p, folds": pair.p_folds,
                     "p, adjusted": pair.p_adjusted,
-                    "first is": _verdict(pair),
+                    "first is": pair.in_words,
                 }
                 for a, b, pair in pairs
             ]
@@ -137,10 +136,6 @@ class Leaderboard(Shown):
         shared = _apart(found.rows)[1]
         told = (f"Overrides of all: {' '.join(shared)}",) if shared else ()
         return Table(title, self.frame, (*said, *told, *warnings_of(self._plan)))
-
-
-def _verdict(pair: "Comparison") -> str:
-    return "the same" if pair.is_same else pair.verdict
 
 
 def labels(rows: "Sequence[Row]") -> list[str]:

@@ -121,7 +121,7 @@ class Competition(Shown):
         import pandas as pd
 
         plan = self._plan()
-        name = self.config.experiment_name(experiment or self._first())
+        name = self.config.experiment_name(experiment)
         found, tables = pipeline.features(plan, name), pipeline.tables(plan)
         matrix = found.of_fold(fold)
         recipe = self.config.experiments[name]
@@ -149,7 +149,7 @@ class Competition(Shown):
         TrainingError
             If a member can't be fitted.
         """
-        name = self.config.experiment_name(experiment or self._first())
+        name = self.config.experiment_name(experiment)
         overrides = [f"{name}.{key}={json.dumps(value)}" for key, value in settings.items()]
         return Run(self._with(overrides)._plan(), name)
 
@@ -192,9 +192,6 @@ class Competition(Shown):
         was = self._workspace
         both = (*was.overrides, *overrides)
         return Competition(open_workspace(was.root, was.competition.name, both, was.device, was.listener))
-
-    def _first(self) -> str:
-        return self.config.runs_of(self.config.entry)[0]
 
     def _shown(self) -> Table:
         import pandas as pd

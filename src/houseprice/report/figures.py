@@ -432,5 +432,6 @@ def log_ticks(low: float, high: float, at_most: int = 6) -> tuple[list[float], l
 
 
 def rgba(color: str, opacity: float) -> str:
+    """A colour, ``#rrggbb``, with an opacity from 0 to 1, as CSS writes it."""
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity})"
