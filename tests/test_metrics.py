@@ -110,6 +110,10 @@ def test_a_price_beyond_all_floats_is_infinite_without_a_warning() -> None:
     assert METRICS["log_rmse"].from_link(np.array([1e4])) == np.inf
 
 
+def test_what_rmsle_scores_is_never_below_0() -> None:
+    np.testing.assert_array_equal(METRICS["rmsle"].from_link(np.array([-0.01, 0.0, np.log(3)])).round(12), [0, 0, 2])
+
+
 def test_a_rows_influence_is_how_far_it_moves_the_score() -> None:
     losses = np.random.default_rng(0).chisquare(1, 50)
     metric = METRICS["rmse"]

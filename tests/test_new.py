@@ -187,6 +187,16 @@ def test_an_id_that_is_a_date_is_a_feature(tmp_path: Path) -> None:
     assert not guessed([1.5, 2.5, 3.25]).keep_id
 
 
+def test_the_words_of_sentences_are_hashed_those_of_names_are_not(tmp_path: Path) -> None:
+    review = [f"on day {row} it rained and we could not go out at all" for row in range(40)]
+    name = [f"{row}, Mrs. of somewhere" for row in range(40)]
+    motto = ["they all say the same few things in many words"] * 40
+    frame = pd.DataFrame({"Key": IDS, "review": review, "name": name, "motto": motto})
+    found = guess(frame.assign(liked=["yes", "no"] * 20), frame, None, {})
+    assert found.sentences == ("review",)
+    assert loaded(found, tmp_path).features["default"].text == {"review": 64}
+
+
 @pytest.mark.parametrize("cells", [[1.5, 2.5, 3.25], ["yes", "no"], ["a", "b", "c"]])
 @pytest.mark.parametrize("column", ["Price", 'the "true" price', "Preis in €\\m²", "ends in #"])
 def test_the_file_is_one_that_can_be_loaded(cells: list[Any], column: str, tmp_path: Path) -> None:

@@ -46,5 +46,7 @@ def new(
     scheme = f"{found.scheme} by {found.by}" if found.by else found.scheme
     why = "; ".join(found.reasons[key] for key in ("folds", "scheme") if key in found.reasons)
     rows.append(("folds", f"{scheme}, {found.k} × {found.repeats}", why))
+    if found.sentences:
+        rows.append(("text", ", ".join(found.sentences), "sentences: their words are hashed"))
     print_table(f"{path}: guessed from the files", ["key", "value", "why"], rows)
     print_notes([f"Change there what is wrong. Next: make submit COMPETITION={name}, or houseprice submit -c {name}"])

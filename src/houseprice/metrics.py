@@ -407,8 +407,9 @@ def _exp(values: Float) -> Float:
 
 
 def _expm1(values: Float) -> Float:
+    """eᵛ - 1, but nothing below 0: competitions that are scored by rmsle refuse it."""
     with np.errstate(over="ignore"):
-        return np.expm1(values)
+        return np.maximum(np.expm1(values), 0.0)
 
 
 def _known() -> dict[str, Metric]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 200_000
 """Rows of a file that are looked at."""
+_TEXT_WIDTH = 64
+"""Columns that the words of a text are hashed into."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +174,19 @@ def _no_features(found: "Guess") -> str:
     return f"drop = [{_listed(found.no_features)}]  # rows to predict have other values\n" if found.no_features else ""
 
 
+def _text(found: "Guess") -> str:
+    widths = ", ".join(f"{_quoted(column)} = {_TEXT_WIDTH}" for column in found.sentences)
+    return f"text = {{ {widths} }}  # sentences: their words are hashed into so many columns\n" if widths else ""
+
+
 def as_toml(name: str, found: "Guess") -> str:
     """The competition file, with the reason for each guess beside it."""
     from houseprice.data.guesses import shape_of
 
     linear, boosting = _BY_TASK[found.task]
     shape = shape_of(found.n_train)
+    slow = found.task == "multiclass"  # a round has a tree for each class
+    rounds = "max_iter = 100, learning_rate = 0.1" if slow else "max_iter = 200, learning_rate = 0.05"
     why = {key: f"  # {printable(' '.join(reason.split()))}" for key, reason in found.reasons.items()}
     by = f"by = {_quoted(found.by)}\n" if found.by else ""
     return f"""\
@@ -197,13 +206,14 @@ scheme = "{found.scheme}"{why.get("scheme", "")}
 repeats = {found.repeats}
 seed = 1
 
-# Numbers are standardised, categories become indicators, dates their parts; ids and free text are left out. What was
-# guessed of a column is said when the features are built; name it under number, category, date, text or drop.
+# Numbers are standardised, categories become indicators, dates their parts; ids, and texts not named under text, are
+# left out. What was guessed of a column is said when the features are built; name it under number, category, date,
+# text or drop.
 [features.default]
 log1p_skew = 1.0
 clip = 4.0
 missing_indicators = true
-{_no_features(found)}
+{_no_features(found)}{_text(found)}
 {linear}
 
 [experiments.mlp]
@@ -223,7 +233,7 @@ batch_size = {shape["batch_size"]}
 [experiments.boosting]
 kind = "sklearn"
 estimator = "{boosting}"
-params = {{ max_iter = 200, learning_rate = 0.05, max_leaf_nodes = 15, min_samples_leaf = 10, random_state = 0 }}
+params = {{ {rounds}, max_leaf_nodes = 15, min_samples_leaf = 10, random_state = 0 }}
 
 [ensembles.blend]  # weights learnt out of fold: of three kinds of models one may be far behind the others
 method = "nnls"

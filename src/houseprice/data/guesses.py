@@ -21,6 +21,8 @@ _RARE_TOO = 5
 """Folds of more classes than two, however rare one is: for a handful of rows all others would be learnt from half."""
 _IN_TIME = 5
 """Folds in time: with more, the first blocks are too small to learn from."""
+_SENTENCE = 8
+"""Words that most cells of a column have, which is no name or address then, but text to be read."""
 _CALLED_TARGET = re.compile(r"(?i)^(target|label|class|y|outcome|response)$")
 
 
@@ -44,6 +46,8 @@ class Guess:
         See `houseprice.config.Ingest`.
     no_features
         Columns that the test file has, and that tell nothing of its rows.
+    sentences
+        Columns of free text whose words may tell something.
     reasons
         Why, by key.
     """
@@ -62,6 +66,7 @@ class Guess:
     sample_target: str | None = None
     keep_id: bool = False
     no_features: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,8 +132,15 @@ def guess(
         sample_target=sample_target,
         keep_id=id_column in shared and is_date(train[id_column]),
         no_features=tuple(column for column in no_features if column in shared and column != id_column),
+        sentences=tuple(column for column in shared if column != id_column and _has_sentences(train[column])),
         reasons=reasons,
     )
+
+
+def _has_sentences(cells: pd.Series) -> bool:
+    """Whether most cells are of many words, and few are the same."""
+    known = cells[~cells.isin(Ingest().missing)]
+    return known.nunique() > len(known) / 2 and bool(known.str.split().str.len().median() >= _SENTENCE)
 
 
 def _check_there(column: str, option: str, frame: pd.DataFrame, what: str) -> None:

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from houseprice.errors import ConfigError, listing
-from houseprice.metrics import METRICS
 
 Float = NDArray[np.float64]
 
 _ABOVE = {"log": 0.0, "box_cox": 0.0, "log1p": -1.0}
 """Targets must exceed this."""
-_LINKS = {"log": "log_rmse", "log1p": "rmsle"}
-"""The metric whose link scale a transform is."""
+_PLAIN: dict[str, tuple[np.ufunc, np.ufunc]] = {"log": (np.log, np.exp), "log1p": (np.log1p, np.expm1)}
+"""Transforms that learn nothing, with their inverses."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,15 @@ class TargetTransform:
 
     def forward(self, values: Float) -> Float:
         """Transform targets."""
-        if self.kind in _LINKS:
-            return METRICS[_LINKS[self.kind]].to_link(values)
+        if self.kind in _PLAIN:
+            return np.asarray(_PLAIN[self.kind][0](values))
         return np.asarray(self._estimator().transform(values[:, None])[:, 0])
 
     def inverse(self, values: Float) -> Float:
         """Carry predictions back; those beyond what the inverse is defined for to the nearest of `ends`."""
-        if self.kind in _LINKS:
-            return METRICS[_LINKS[self.kind]].from_link(values)
+        if self.kind in _PLAIN:
+            with np.errstate(over="ignore"):  # what is infinite is refused by name
+                return np.asarray(_PLAIN[self.kind][1](values))
         low, high = (-np.inf, np.inf) if self.kind == "quantile" else _bounds(self.kind, self.learnt[0])
         defined = (values > low) & (values < high)
         nearest = np.where(defined, values, np.clip(values, *self.ends))
@@ -110,7 +110,7 @@ def fit_transform(kind: str, y: Float, fit_rows: NDArray[np.int64], where: str) 
             f"{where}: target_transform {kind!r} needs targets > {least:g}, but {int(bad.sum())} of {len(y)} are not "
             f"({listing(y[bad])}). Use 'yeo_johnson', 'quantile' or 'none'."
         )
-    if kind in _LINKS:
+    if kind in _PLAIN:
         return TargetTransform(kind)
     known = y[fit_rows]
     fitted = _unfitted(kind, min(1000, len(known))).fit(known[:, None])
