@@ -289,6 +289,39 @@ def test_a_test_file_without_an_id_has_those_of_the_sample_submission(tiny_files
         read_tables(files, competition)
 
 
+def test_ids_of_a_file_count_though_it_is_said_to_have_none(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    head, *rows = tiny_files["sample_submission.csv"].splitlines()
+    files = tiny_files | {"sample_submission.csv": b"\n".join([head, *reversed(rows)])}
+    tables = read_tables(files, load_tiny('ingest.numbered=["train.csv", "test.csv"]'))
+    pd.testing.assert_frame_equal(tables.test, read_tables(tiny_files, load_tiny()).test)
+    assert list(tables.sample_ids) == [str(row) for row in range(108, 100, -1)]
+
+
+def test_rows_are_counted_by_a_sample_submission_that_is_sorted_as_text(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    sample = b"Id,Price\n" + b"".join(b"%d,0\n" % number for number in (10, 11, 12, 13, 6, 7, 8, 9))
+    files = {"train.csv": tiny_files["train.csv"], "test.csv": without_id(tiny_files["test.csv"])}
+    tables = read_tables(files | {"sample_submission.csv": sample}, load_tiny('ingest.numbered=["test.csv"]'))
+    assert list(tables.test.index) == [str(number) for number in range(6, 14)]
+    assert list(tables.sample_ids) == ["10", "11", "12", "13", "6", "7", "8", "9"]
+
+
+def test_ids_that_no_file_has_are_not_kept(load_tiny: LoadTiny) -> None:
+    with pytest.raises(ConfigError, match=r"keep_id: train\.csv have no ids to keep"):
+        load_tiny('ingest.numbered=["train.csv"]', "ingest.keep_id=true")
+
+
+def test_a_kept_id_is_a_column_as_any_other(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    tables = read_tables(tiny_files, load_tiny("ingest.keep_id=true"))
+    assert list(tables.train.groupby("Id").size()) == [1] * 24
+
+
+@pytest.mark.parametrize("name", ["Id", "' '"])
+def test_a_made_sample_submission_has_a_sound_header(name: str, tiny_files: Files, load_tiny: LoadTiny) -> None:
+    files = {name: data for name, data in tiny_files.items() if name != "sample_submission.csv"}
+    with pytest.raises(DataError, match=r"a submission can't have columns named '(Id| )' beside 'Id'"):
+        read_tables(files, load_tiny(f"ingest.sample_target={name}"))
+
+
 def test_an_id_may_be_a_feature(tiny_files: Files, load_tiny: LoadTiny) -> None:
     competition = load_tiny("ingest.keep_id=true")
     tables = read_tables(tiny_files, competition)

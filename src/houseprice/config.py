@@ -60,7 +60,7 @@ class Ingest(Table):
     """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
     numbered: tuple[Literal["train.csv", "test.csv"], ...] = ()
     """Files without the id column: their rows are numbered from 1. Those of ``test.csv`` have the ids of the sample
-    submission, in its order, if that has as many rows."""
+    submission, if that has as many rows: in its order, or in their own where they count the rows."""
     sample_target: str | None = None
     """What the sample submission calls the target, where that is another name."""
     keep_id: bool = False
@@ -70,6 +70,14 @@ class Ingest(Table):
     """The competition's name for the Kaggle client."""
     sample: bool = False
     """Whether the built-in sample of House Prices stands in when no source can be reached."""
+
+    @model_validator(mode="after")
+    def _ids_that_are_kept_are_there(self) -> "Ingest":
+        if self.keep_id and self.numbered:
+            raise ValueError(
+                f"keep_id: {' and '.join(self.numbered)} have no ids to keep; numbers of rows tell nothing"
+            )
+        return self
 
     @field_validator("mirror")
     @classmethod

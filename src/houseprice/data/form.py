@@ -1,5 +1,6 @@
 """The sample submission: the rows that it asks for, and what it has beside their ids."""
 
+import numpy as np
 import pandas as pd
 
 from houseprice.config import Competition
@@ -20,12 +21,27 @@ def sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
     return sample.index
 
 
+def ids_in_order(ids: pd.Index) -> pd.Index:
+    """The sample submission's ids in the order of the test file's rows, where these have none of their own.
+
+    Numbers that count the rows tell it, however they are sorted; other ids are taken as they stand.
+
+    >>> list(ids_in_order(pd.Index(["1", "10", "2", "3", "4", "5", "6", "7", "8", "9"])))
+    ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10']
+    """
+    numbers = pd.to_numeric(pd.Series(ids), errors="coerce").to_numpy(np.float64)
+    order = np.argsort(numbers, kind="stable")
+    return ids[order] if (np.diff(numbers[order]) == 1).all() else ids
+
+
 def sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
     """What a submission has beside the id: the target, or a column a class."""
     of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
     target = competition.ingest.sample_target or competition.target
     if sample is None:
-        return classes if of_probabilities else (target,)
+        columns = classes if of_probabilities else (target,)
+        _check_heads(columns, competition)
+        return columns
     columns = tuple(map(str, sample.columns))
     if class_places(columns, classes):
         return columns
@@ -42,3 +58,13 @@ def sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], compet
             "this one: it is made of the ids of test.csv then."
         )
     return columns
+
+
+def _check_heads(columns: tuple[str, ...], competition: Competition) -> None:
+    """Refuse names that can't stand in a header beside the id."""
+    if bad := [column for column in columns if not column.strip() or column == competition.id]:
+        raise DataError(
+            f"train.csv: column {competition.target!r}: a submission can't have columns named "
+            f"{listing(map(repr, bad))} beside {competition.id!r}. Rename them, or take the competition's own sample "
+            "submission."
+        )

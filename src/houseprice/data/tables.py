@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from houseprice.config import Competition, Ingest
 from houseprice.data.compact import packed, unpacked
-from houseprice.data.form import SAMPLE, sample_columns, sample_ids
+from houseprice.data.form import SAMPLE, ids_in_order, sample_columns, sample_ids
 from houseprice.data.reading import CsvFile, Say, open_csv
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.metrics import Metric
@@ -86,12 +86,7 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     """
     notices: list[str] = []
     say = Paced(say)
-    train, test = _read_both(files, competition, say)
-    sample = None
-    if SAMPLE in files:
-        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
-    if sample is not None and "test.csv" in competition.ingest.numbered and len(sample) == len(test):
-        test.index = sample.index
+    train, test, sample = _read_all(files, competition, say)
     train = _without_excluded(train, competition)
     target, classes = _take_target(train, competition, notices)
     if competition.target in test:
@@ -118,8 +113,10 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     return Tables(train, test, target, asked, tuple(notices), classes, columns, by)
 
 
-def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The frames of train.csv and test.csv; a column that is text in one of them is text in both."""
+def _read_all(
+    files: Mapping[str, bytes], competition: Competition, say: Say
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """The frames of the files; a column that is text in train.csv or test.csv is text in both."""
     train_file, test_file = (
         open_csv(files[name], name, needed_id(name, competition), say) for name in ("train.csv", "test.csv")
     )
@@ -132,7 +129,12 @@ def _read_both(files: Mapping[str, bytes], competition: Competition, say: Say) -
         wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
         for column, cells in (file.text_of(wrong, say) if wrong else {}).items():
             frame[column] = _with_gaps(_text(cells, frame.index, column), competition.ingest)
-    return with_id(train, competition), with_id(test, competition)
+    sample = None
+    if SAMPLE in files:
+        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
+        if competition.id not in test_file.header and len(sample) == len(test):
+            test.index = ids_in_order(sample.index)
+    return with_id(train, competition), with_id(test, competition), sample
 
 
 def with_id(frame: pd.DataFrame, competition: Competition) -> pd.DataFrame:
@@ -140,7 +142,7 @@ def with_id(frame: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     if not competition.ingest.keep_id:
         return frame
     ids = pd.Series(frame.index, index=frame.index, name=competition.id, dtype="str")
-    return pd.concat([ids, frame], axis=1)
+    return pd.concat([ids, frame], axis=1).rename_axis(index=None)  # of two by one name, pandas knows neither
 
 
 def needed_id(name: str, competition: Competition) -> str | None:
