@@ -197,6 +197,14 @@ def test_the_words_of_sentences_are_hashed_those_of_names_are_not(tmp_path: Path
     assert loaded(found, tmp_path).features["default"].text == {"review": 64}
 
 
+def test_sentences_that_name_groups_are_no_features(tmp_path: Path) -> None:
+    ward = [f"patient number {row} of the ward on the second floor" for row in range(40)]
+    frame = pd.DataFrame({"Key": IDS, "ward": ward, "Size": [str(row % 7) for row in range(40)]})
+    found = guess(frame.assign(Price=[f"{row}.5" for row in range(40)]), frame, None, {"by": "ward"})
+    assert (found.no_features, found.sentences) == (("ward",), ())
+    assert loaded(found, tmp_path).features["default"].text == {}
+
+
 @pytest.mark.parametrize("cells", [[1.5, 2.5, 3.25], ["yes", "no"], ["a", "b", "c"]])
 @pytest.mark.parametrize("column", ["Price", 'the "true" price', "Preis in €\\m²", "ends in #"])
 def test_the_file_is_one_that_can_be_loaded(cells: list[Any], column: str, tmp_path: Path) -> None:

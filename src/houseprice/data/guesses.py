@@ -115,7 +115,9 @@ def guess(
     cells = train.set_index(id_column, drop=False) if id_column in train else train
     seam = find_seam(train, test, shared, Ingest().missing, whole or (lambda column: (train[column], test[column])))
     folds = _folds(cells, seam, cells[target], task, told, reasons)
-    no_features = [folds.by] if folds.by and "grouped" in folds.scheme and len(shared) > 2 else []
+    of_groups = "grouped" in folds.scheme and len(shared) > 2 and folds.by != id_column
+    no_features = tuple(column for column in shared if of_groups and column == folds.by)
+    texts = [column for column in shared if column not in (id_column, *no_features)]
     lacked = [column for column in train.columns if column not in test.columns]
     return Guess(
         id_column,
@@ -131,8 +133,8 @@ def guess(
         numbered=numbered,
         sample_target=sample_target,
         keep_id=id_column in shared and is_date(train[id_column]),
-        no_features=tuple(column for column in no_features if column in shared and column != id_column),
-        sentences=tuple(column for column in shared if column != id_column and _has_sentences(train[column])),
+        no_features=no_features,
+        sentences=tuple(column for column in texts if _has_sentences(train[column])),
         reasons=reasons,
     )
 
@@ -191,8 +193,8 @@ def _id(
             reasons["id"] = reason
             return str(candidates[0])
     raise ConfigError(
-        "no id: no column that both files have is different in every row. Name one, --id COLUMN, or number the rows of "
-        "both files in a new column"
+        "no id: no column that both files have is different in every row, without blanks and fractions. Name one, --id "
+        "COLUMN, or number the rows of both files in a new column"
     )
 
 
