@@ -117,7 +117,7 @@ FAULTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "nameless column": (header(TEST, b"Rooms", b""), ("test.csv", "without a name", "number 3", "Name them")),
     "duplicate id": (cell(TRAIN, "003", "Id", "002"), ("train.csv", "'Id'", "more than once: 002", "Keep one row")),
     "duplicate test id": (cell(TEST, "103", "Id", "102"), ("test.csv", "'Id'", "more than once: 102")),
-    "no id column": (header(TRAIN, b"Id", b"ID"), ("train.csv", "no id column 'Id'", "ID")),
+    "no id column": (header(TRAIN, b"Id", b"ID"), ("train.csv", "no id column 'Id'", "[ingest].numbered", "ID")),
     "no id column in test": (without_column(TEST, "Id"), ("test.csv", "no id column 'Id'")),
     "id empty": (cell(TRAIN, "003", "Id", ""), ("train.csv", "'Id' is empty in rows 3", "Give each row an id")),
     "id blank": (cell(TEST, "103", "Id", "  "), ("test.csv", "'Id' is empty in rows 3")),
@@ -139,7 +139,7 @@ FAULTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "endless field": (
         cell(TRAIN, "003", "Street", "x" * 200_000),
-        ("train.csv", "line 4", "field larger than field limit", "Mend the quotes"),
+        ("train.csv", "line 4", "field larger than field limit", "Mend the quotes", "or shorten its cells"),
     ),
     "no target": (header(TRAIN, b"Price", b"Prize"), ("train.csv", "no target column 'Price'", "'Prize'")),
     "target in test": (with_column(TEST, "Price", "1"), ("test.csv", "target column 'Price'", "Delete the column")),

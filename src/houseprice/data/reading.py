@@ -176,7 +176,8 @@ def _rows(data: bytes, name: str) -> Iterator[list[str]]:
                 yield row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line.") from error
+        or_cell = ", or shorten its cells" if "limit" in str(error) else ""
+        raise DataError(f"{name}: line {line}: {error}. Mend the quotes of that line{or_cell}.") from error
 
 
 def _check_header(header: list[str], name: str, id_column: str | None) -> None:
@@ -187,7 +188,10 @@ def _check_header(header: list[str], name: str, id_column: str | None) -> None:
     if id_column is not None and id_column not in header:
         separators = [mark for mark in ";\t|" if len(header) == 1 and mark in header[0]]
         hint = f" The separator seems to be {separators[0]!r}: save with commas." if separators else ""
-        raise DataError(f"{name}: no id column {id_column!r}; {nearest(id_column, header)}{hint}")
+        raise DataError(
+            f"{name}: no id column {id_column!r} (files without ids: [ingest].numbered); "
+            f"{nearest(id_column, header)}{hint}"
+        )
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:
