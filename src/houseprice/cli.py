@@ -28,7 +28,7 @@ from houseprice.cli_options import (
     make_plan,
     open_workspace,
 )
-from houseprice.console import echo
+from houseprice.console import echo, open_closed_streams
 from houseprice.errors import HousePriceError, printable
 
 if TYPE_CHECKING:
@@ -406,6 +406,7 @@ def _chosen(plan: "Plan", experiments: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no "±" or "→" shows "?"

@@ -1,15 +1,17 @@
 """What the command line shows: progress on stderr, tables or one JSON document on stdout."""
 
+import errno
 import json
 import math
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from houseprice.errors import printable
+from houseprice.errors import StorageError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +57,8 @@ class ConsoleListener:
                     self._spoke = time.monotonic()
                 elif self._due():
                     seconds = time.monotonic() - self._since
-                    self._print(self._doing if seconds < 1 else f"{self._doing} … {seconds:.0f} s since")
+                    with suppress(OSError):  # of a reader that has gone the work itself finds out
+                        self._print(self._doing if seconds < 1 else f"{self._doing} … {seconds:.0f} s since")
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -114,14 +117,42 @@ class LineListener(ConsoleListener):
         return self._lines(title)
 
 
+def open_closed_streams() -> None:
+    """Lead streams that a caller has closed (``2>&-``) to nowhere, before a file of ours gets their number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.write(number, b"")
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+                setattr(sys, name, os.fdopen(number, "w"))
+
+
+@contextmanager
+def _on_stdout() -> Iterator[None]:
+    """Say in one line why stdout can't be written; where its reader has gone (``| head``), all ends without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is not written yet
+        raise StorageError(
+            f"stdout: cannot be written: {error.strerror}. What was computed is kept; run the same command again."
+        ) from error
+
+
 def echo(text: str) -> None:
     """Print a line on stdout."""
-    print(printable(text))
+    with _on_stdout():
+        print(printable(text))
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout; what is not a number is null."""
-    print(json.dumps(_without_nan(document), indent=2))
+    with _on_stdout():
+        print(json.dumps(_without_nan(document), indent=2))
 
 
 def _without_nan(value: Any) -> Any:
@@ -170,7 +201,8 @@ def print_table(
         table.add_column(Text(_cell(columns[position])), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row[position])) for position in shown))
-    console.print(table)
+    with _on_stdout():
+        console.print(table)
     return [column for column in columns if column in left_out]
 
 
@@ -183,8 +215,9 @@ def print_notes(notes: Iterable[str]) -> None:
     from rich.text import Text
 
     console = _console()
-    for note in notes:
-        console.print(Text(printable(note)))
+    with _on_stdout():
+        for note in notes:
+            console.print(Text(printable(note)))
 
 
 def _console() -> "Console":
