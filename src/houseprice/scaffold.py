@@ -161,6 +161,8 @@ def _ingest(found: "Guess") -> str:
         keys += f"numbered = [{_listed(found.numbered)}]  # without an id: rows are numbered\n"
     if found.sample_target:
         keys += f"sample_target = {_quoted(found.sample_target)}  # what the sample submission calls the target\n"
+    if found.skip_without_target:
+        keys += "skip_without_target = true  # some training rows have none\n"
     if found.keep_id:
         keys += "keep_id = true  # ids are dates: a feature, too\n"
     return f"[ingest]\n{keys}\n" if keys else ""
