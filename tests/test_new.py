@@ -236,6 +236,30 @@ def test_a_target_of_written_numbers_is_refused() -> None:
     assert guessed([f"{n}h" for n in range(3)]).task == "multiclass"
 
 
+def test_words_that_end_like_an_id_are_none() -> None:
+    columns = {"valid": [f"{n * n}" for n in range(40)], "Key": IDS}
+    train = pd.DataFrame({**columns, "Price": [f"{n}.5" for n in range(40)]})
+    found = guess(train, pd.DataFrame(columns), None, {})
+    assert found.id == "Key"
+
+
+def test_numbers_of_shops_are_categories_others_are_not(tmp_path: Path) -> None:
+    columns = {
+        "shop_id": [2, 5, 7],
+        "storeId": [1, 2],
+        "store_nbr": [44, 45],
+        "paid": [1, 2, 3],
+        "heat_index": [80, 90],
+    }
+    numbers = {name: [str(cells[row % len(cells)]) for row in range(40)] for name, cells in columns.items()}
+    ids = {"id": IDS, "visit_id": [str(row) for row in range(40)], "new_id": [str(row // 4) for row in range(40)]}
+    test = pd.DataFrame({**ids, **numbers})
+    train = test.assign(y=[f"{row}.5" for row in range(40)], new_id=[str(row // 2 + 100) for row in range(40)])
+    found = guess(train, test, None, {"folds": "shuffled"})
+    assert found.codes == ("shop_id", "storeId", "store_nbr")
+    assert loaded(found, tmp_path).features["default"].category == found.codes
+
+
 @pytest.mark.parametrize("has_sample", [True, False])
 def test_a_training_file_may_lack_the_id_of_the_test_file(has_sample: bool, tmp_path: Path) -> None:
     """The form of Kaggle's Rossmann Store Sales."""

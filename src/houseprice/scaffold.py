@@ -176,6 +176,10 @@ def _no_features(found: "Guess") -> str:
     return f"drop = [{_listed(found.no_features)}]  # rows to predict have other values\n" if found.no_features else ""
 
 
+def _category(found: "Guess") -> str:
+    return f"category = [{_listed(found.codes)}]  # numbers that name something\n" if found.codes else ""
+
+
 def _text(found: "Guess") -> str:
     widths = ", ".join(f"{_quoted(column)} = {_TEXT_WIDTH}" for column in found.sentences)
     return f"text = {{ {widths} }}  # sentences: their words are hashed into so many columns\n" if widths else ""
@@ -215,7 +219,7 @@ seed = 1
 log1p_skew = 1.0
 clip = 4.0
 missing_indicators = true
-{_no_features(found)}{_text(found)}
+{_no_features(found)}{_category(found)}{_text(found)}
 {linear}
 
 [experiments.mlp]

@@ -26,6 +26,9 @@ _IN_TIME = 5
 """Folds in time: with more, the first blocks are too small to learn from."""
 _SENTENCE = 8
 """Words that most cells of a column have, which is no name or address then, but text to be read."""
+_MOST_KNOWN = 0.5
+"""The share of the test rows, at least, whose codes training rows have, too."""
+_CALLED_CODE = re.compile(r"(?:^|[^A-Za-z])(?i:id|nbr|code)$|[a-z](?:Id|ID|Code)$")
 _CALLED_TARGET = re.compile(r"(?i)^(target|label|class|y|outcome|response)$")
 
 
@@ -51,6 +54,8 @@ class Guess:
         Columns that the test file has, and that tell nothing of its rows.
     sentences
         Columns of free text whose words may tell something.
+    codes
+        Columns of whole numbers that name something, of shops or items.
     reasons
         Why, by key.
     """
@@ -71,6 +76,7 @@ class Guess:
     skip_without_target: bool = False
     no_features: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -143,8 +149,21 @@ def guess(
         skip_without_target=n_rows > len(known),
         no_features=tuple(column for column in no_features if column in shared and column != id_column),
         sentences=tuple(column for column in shared if column != id_column and _has_sentences(train[column])),
+        codes=tuple(
+            column
+            for column in shared
+            if column != folds.by and column != id_column and _is_code(train[column], test[column])
+        ),
         reasons=reasons,
     )
+
+
+def _is_code(train: pd.Series, test: pd.Series) -> bool:
+    """Whether a column is called as the numbers of shops or items are, and both files have the same ones."""
+    if not _CALLED_CODE.search(str(train.name)) or train.nunique() > len(train) / 2:
+        return False
+    known = train[~train.isin(Ingest().missing)]
+    return bool(known.str.fullmatch(r"\d+").all()) and bool(test.isin(known.unique()).mean() >= _MOST_KNOWN)
 
 
 def _has_sentences(cells: pd.Series) -> bool:
