@@ -55,6 +55,7 @@ IDS = [f"r{row}" for row in range(40)]
         (["yes", "no"], None, "binary", "accuracy"),
         ([0, 1], {"Key": IDS, "Price": ["0"] * 40}, "binary", "accuracy"),
         ([0, 1], {"Key": IDS, "Price": ["0.5"] * 40}, "binary", "auc"),
+        (["0.0", "1.0"], {"Key": IDS, "Price": ["0"] * 40}, "binary", "accuracy"),
         (["a", "b", "c"], None, "multiclass", "accuracy"),
         ([1, 2, 3], None, "multiclass", "accuracy"),
         (["a", "b", "c"], {"Key": IDS, "a": IDS, "b": IDS, "c": IDS}, "multiclass", "log_loss"),

@@ -347,13 +347,20 @@ def _metric(
     if names is not None and len(names) > 1:
         reasons["metric"] = "the sample submission has a column for each class: probabilities"
         return "log_loss"
-    if values is not None and task == "binary" and not values.isin(known.unique()).all():
+    if values is not None and task == "binary" and not _are_among(values, known):
         reasons["metric"] = "the sample submission has numbers that are no classes: probabilities"
         return "auc"
     reasons["metric"] = "the sample submission has classes" if values is not None else "the usual one for classes"
     if task == "binary":
         reasons["metric"] += "; if probabilities are scored: --metric auc"
     return "accuracy"
+
+
+def _are_among(values: pd.Series, known: pd.Series) -> bool:
+    """Whether all cells are labels, or the same numbers as labels: 0 is 0.0."""
+    numbers, labels = (pd.to_numeric(cells, errors="coerce") for cells in (values, known))
+    are_numbers = bool(numbers.notna().all() and labels.notna().all())
+    return bool(numbers.isin(labels).all() if are_numbers else values.isin(known.unique()).all())
 
 
 def _folds(
