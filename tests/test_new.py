@@ -244,6 +244,17 @@ def test_words_that_end_like_an_id_are_none() -> None:
     assert found.id == "Key"
 
 
+def test_rows_that_end_with_a_comma_are_named(tmp_path: Path) -> None:
+    """Pandas would take the first column of such a file for its index, and all names for their neighbours'."""
+    rows = [f"{row},{row}.5,{row * row}.25," for row in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(["id,a,y", *rows]) + "\n")
+    (tmp_path / "test.csv").write_text("\n".join(["id,a", *(row.rpartition(",")[0] for row in rows)]) + "\n")
+    with pytest.raises(
+        HousePriceError, match=r"train\.csv: line 2 has 4 cells where the header has 3\. It ends with a comma"
+    ):
+        scaffold(tmp_path, "mine", Files(tmp_path / "train.csv", tmp_path / "test.csv"), {})
+
+
 def test_numbers_of_shops_are_categories_others_are_not(tmp_path: Path) -> None:
     columns = {
         "shop_id": [2, 5, 7],

@@ -3,6 +3,7 @@
 import io
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,14 +118,17 @@ def _look(data: bytes, path: Path, columns: list[str] | None = None) -> "pd.Data
 
     check_text(data, str(path))
     try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            dtype="str",
-            keep_default_na=False,
-            nrows=None if columns else _LOOKED_AT,
-            usecols=columns,
-            encoding="utf-8-sig",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of lines that are too long: refused when read
+            frame = pd.read_csv(
+                io.BytesIO(data),
+                dtype="str",
+                keep_default_na=False,
+                nrows=None if columns else _LOOKED_AT,
+                usecols=columns,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not read as CSV: {error}. Mend the file.") from error
     if columns is None and frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):

@@ -176,9 +176,11 @@ def _rows(data: bytes, name: str) -> Iterator[list[str]]:
         for row in reader:
             header = header or row
             if row and len(row) != len(header):
+                way_out = "Quote cells that hold commas; complete or delete the line."
+                if len(row) == len(header) + 1 and not row[-1]:
+                    way_out = "It ends with a comma: delete that, in all lines."
                 raise DataError(
-                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
-                    "Quote cells that hold commas; complete or delete the line."
+                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. {way_out}"
                 )
             elif row:
                 yield row
