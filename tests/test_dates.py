@@ -41,6 +41,13 @@ def test_common_forms_are_recognised(form: str) -> None:
     assert "Sold" not in frame
 
 
+@pytest.mark.parametrize("form", ["%b %Y", "%B %Y", "%b-%Y", "%B-%Y", "%Y-%m"])
+def test_a_month_is_a_date_as_well(form: str) -> None:
+    frame = roles_frame({"Opened": written(form)})
+    assert frame["Opened_year"].tolist() == DAYS.year.tolist()
+    assert frame["Opened_month"].tolist() == DAYS.month.tolist()
+
+
 @pytest.mark.parametrize(
     "cells",
     [

@@ -28,6 +28,8 @@ FLOORS = (  # from the ground; the rooms of one line import none of each other
         "data.folds",
         "data.form",
         "data.seams",
+        "data.target",
+        "data.written",
     },
     {"data.guesses", "data.tables", "course.fashion"},
     {"data.shift"},

@@ -17,6 +17,7 @@ from conftest import REPOSITORY
 from houseprice.competition import load_competition
 from houseprice.config import Competition
 from houseprice.data.guesses import Guess, guess, shape_of
+from houseprice.data.tables import read_tables
 from houseprice.errors import ConfigError, HousePriceError
 from houseprice.scaffold import Files, as_toml, scaffold
 
@@ -54,6 +55,7 @@ IDS = [f"r{row}" for row in range(40)]
         (["yes", "no"], None, "binary", "accuracy"),
         ([0, 1], {"Key": IDS, "Price": ["0"] * 40}, "binary", "accuracy"),
         ([0, 1], {"Key": IDS, "Price": ["0.5"] * 40}, "binary", "auc"),
+        (["0.0", "1.0"], {"Key": IDS, "Price": ["0"] * 40}, "binary", "accuracy"),
         (["a", "b", "c"], None, "multiclass", "accuracy"),
         ([1, 2, 3], None, "multiclass", "accuracy"),
         (["a", "b", "c"], {"Key": IDS, "a": IDS, "b": IDS, "c": IDS}, "multiclass", "log_loss"),
@@ -163,6 +165,111 @@ def test_files_whose_id_is_in_the_sample_submission_alone_are_numbered(tmp_path:
     assert (rules.numbered, rules.sample_target) == (("train.csv", "test.csv"), "Label")
     with pytest.raises(ConfigError, match="no id: "):
         guess(train, pixels, None, {})
+
+
+def test_the_sample_s_class_columns_name_the_target() -> None:
+    """The form of San Francisco Crime: the training file alone has ``Category``, ``Descript`` and ``Resolution``."""
+    classes = ["DRUG/NARCOTIC", "WEAPON LAWS, OTHER", "ARSON"]
+    more = {"Descript": ["x", "y"] * 20, "Category": [classes[row % 3] for row in range(40)]}
+    found = guessed(["NONE", "ARREST"], {"Key": IDS, **{name: ["0"] * 40 for name in classes}}, more)
+    assert (found.target, found.task, found.metric) == ("Category", "multiclass", "log_loss")
+    assert found.dropped == ("Descript", "Price")
+    assert "a column for each of its classes" in found.reasons["target"]
+
+
+def test_a_target_that_is_empty_in_the_test_file_is_found(tmp_path: Path) -> None:
+    """The form of Kaggle's Give Me Some Credit, whose files have their row numbers in a column without a name."""
+    rows = [f"{row},{row % 2},{row * 7 % 13}" for row in range(1, 41)]
+    files = {
+        "train.csv": "\n".join([",Late,Age", *rows]),
+        "test.csv": "\n".join([",Late,Age", *(f"{row},NA,{row % 13}" for row in range(1, 41))]),
+        "sample.csv": "\n".join(["Id,Probability", *(f"{row},0.08" for row in range(1, 41))]),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    paths = Files(*(tmp_path / name for name in files))
+    _, found = scaffold(tmp_path, "mine", paths, {})
+    assert (found.id, found.target, found.metric, found.sample_target) == ("Id", "Late", "auc", "Probability")
+    assert found.reasons["target"].startswith("the one column that is empty in the test file")
+
+
+def test_training_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
+    found = guessed([1.5, 2.5, "", 3.25])
+    assert (found.n_train, found.reasons["target"]) == (
+        30,
+        "the one column that the test file lacks; 10 rows have none and are left out",
+    )
+    assert loaded(found, tmp_path).ingest.skip_without_target
+    assert not guessed([1.5, 2.5, 3.25]).skip_without_target
+
+
+def test_ids_that_group_training_rows_are_numbered(tmp_path: Path) -> None:
+    """Each customer has rows in the training file, and the test file one of each other customer."""
+    test = pd.DataFrame({"customer": [f"t{row}" for row in range(40)], "Size": [str(row % 7) for row in range(40)]})
+    train = test.assign(customer=[f"c{row // 3}" for row in range(40)], Price=[f"{row}.5" for row in range(40)])
+    sample = pd.DataFrame({"customer": test["customer"], "Price": ["0"] * 40})
+    found = guess(train, test, sample, {})
+    assert (found.id, found.numbered, found.scheme, found.by) == ("customer", ("train.csv",), "grouped", "customer")
+    assert found.dropped == ()
+    by_chance = guess(train, test, sample, {"folds": "shuffled"})
+    assert by_chance.dropped == ("customer",)
+    few = train.assign(customer=["c0", *(f"c{row}" for row in range(39))])
+    assert guess(few, test, sample, {}).numbered == ()  # a mistake, which reading the file names
+    files = {"train.csv": train, "test.csv": test, "sample.csv": sample}
+    for name, frame in files.items():
+        frame.to_csv(tmp_path / name, index=False)
+    for name, told in (("mine", {}), ("other", {"folds": "shuffled"})):
+        path, _ = scaffold(tmp_path, name, Files(*(tmp_path / file for file in files)), told)
+        raw = {
+            file.name.replace("sample.csv", "sample_submission.csv"): file.read_bytes()
+            for file in (path.parent / "raw").iterdir()
+        }
+        tables = read_tables(raw, load_competition(path))
+        assert list(tables.train.columns) == ["Size"]
+        assert tables.train.index[:3].tolist() == ["1", "2", "3"]
+        assert tables.by.squeeze(axis=1).tolist()[:4] == ["c0", "c0", "c0", "c1"] if name == "mine" else tables.by.empty
+
+
+def test_a_target_of_written_numbers_is_refused() -> None:
+    cells = [f"{n * 50},{n:02}" for n in range(40)]
+    with pytest.raises(ConfigError, match=r"column 'Price' holds .* such as '0,00'\. Write them as 0, without marks"):
+        guessed(cells)
+    assert guessed([f"{n}h" for n in range(3)]).task == "multiclass"
+
+
+def test_words_that_end_like_an_id_are_none() -> None:
+    columns = {"valid": [f"{n * n}" for n in range(40)], "Key": IDS}
+    train = pd.DataFrame({**columns, "Price": [f"{n}.5" for n in range(40)]})
+    found = guess(train, pd.DataFrame(columns), None, {})
+    assert found.id == "Key"
+
+
+def test_rows_that_end_with_a_comma_are_named(tmp_path: Path) -> None:
+    """Pandas would take the first column of such a file for its index, and all names for their neighbours'."""
+    rows = [f"{row},{row}.5,{row * row}.25," for row in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(["id,a,y", *rows]) + "\n")
+    (tmp_path / "test.csv").write_text("\n".join(["id,a", *(row.rpartition(",")[0] for row in rows)]) + "\n")
+    with pytest.raises(
+        HousePriceError, match=r"train\.csv: line 2 has 4 cells where the header has 3\. It ends with a comma"
+    ):
+        scaffold(tmp_path, "mine", Files(tmp_path / "train.csv", tmp_path / "test.csv"), {})
+
+
+def test_numbers_of_shops_are_categories_others_are_not(tmp_path: Path) -> None:
+    columns = {
+        "shop_id": [2, 5, 7],
+        "storeId": [1, 2],
+        "store_nbr": [44, 45],
+        "paid": [1, 2, 3],
+        "heat_index": [80, 90],
+    }
+    numbers = {name: [str(cells[row % len(cells)]) for row in range(40)] for name, cells in columns.items()}
+    ids = {"id": IDS, "visit_id": [str(row) for row in range(40)], "new_id": [str(row // 4) for row in range(40)]}
+    test = pd.DataFrame({**ids, **numbers})
+    train = test.assign(y=[f"{row}.5" for row in range(40)], new_id=[str(row // 2 + 100) for row in range(40)])
+    found = guess(train, test, None, {"folds": "shuffled"})
+    assert found.codes == ("shop_id", "storeId", "store_nbr")
+    assert loaded(found, tmp_path).features["default"].category == found.codes
 
 
 @pytest.mark.parametrize("has_sample", [True, False])

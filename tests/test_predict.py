@@ -497,7 +497,7 @@ def forge(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         lambda features: features["preprocessors"][0].update(columns=["Ground"]),
         lambda features: features.update(preprocessors=[]),
         lambda features: features["roles"].update(dropped=["Elsewhere"]),
-        lambda features: features["roles"].update(numbers=["Elsewhere"]),
+        lambda features: features["roles"].update(numbers=[{"column": "Elsewhere", "manner": "plain", "unit": ""}]),
     ],
 )
 def test_forged_preprocessors_whose_sum_agrees_are_one_line(root: Path, edit: Any) -> None:

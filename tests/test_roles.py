@@ -11,6 +11,7 @@ from houseprice.config import Competition, Ingest
 from houseprice.data.roles import NOTHING_GUESSED, Roles, guess_roles
 from houseprice.data.sample import sample_files
 from houseprice.data.tables import read_tables
+from houseprice.data.written import Written
 from houseprice.preparation import Features
 
 N = 40
@@ -41,7 +42,7 @@ def test_no_role_of_house_prices_is_guessed(recipe: str, house_prices: Competiti
 def test_a_number_with_stray_texts_stays_a_number_and_the_strays_are_named() -> None:
     cells = [f"{n}.5" for n in range(N - 1)] + ["unknown"]
     roles = guess(cells, ["7", "??"])
-    assert roles.numbers == ("it",)
+    assert roles.numbers == (Written("it"),)
     in_train, in_test = roles.notices
     assert "train.csv: column 'it' is a number but for 1 of 40 cells" in in_train
     assert "'unknown' (ids 40)" in in_train

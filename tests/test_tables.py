@@ -220,6 +220,47 @@ def test_excluded_rows_are_as_if_they_were_not_there(load_tiny: LoadTiny) -> Non
     assert tables.train["a"].dtype == np.float64
 
 
+def test_rows_without_a_target_are_left_out_where_told(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    rows = tiny_files["train.csv"].splitlines()
+    cut = {**tiny_files, "train.csv": b"\n".join([rows[0], rows[1].rpartition(b",")[0] + b",NA", *rows[2:]])}
+    with pytest.raises(DataError, match=r"or all without a target by \[ingest\]\.skip_without_target = true"):
+        read_tables(cut, load_tiny())
+    tables = read_tables(cut, load_tiny("ingest.skip_without_target=true"))
+    assert list(tables.train.index) == list(tables.target.index) == [f"{row:03}" for row in range(2, 25)]
+    assert tables.notices[0] == "train.csv: left out 1 of 24 rows, which have no 'Price' (ids 001)"
+
+
+def test_a_target_column_of_the_test_file_may_be_empty(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    expected = read_tables(tiny_files, load_tiny())
+    head, *rows = tiny_files["test.csv"].splitlines()
+    with_target = {**tiny_files, "test.csv": b"\n".join([head + b",Price", *(row + b",NA" for row in rows)])}
+    tables = read_tables(with_target, load_tiny())
+    pd.testing.assert_frame_equal(tables.test, expected.test)
+    assert tables.notices[0] == "test.csv: dropped the target column 'Price', which is empty"
+    with_target["test.csv"] = with_target["test.csv"].replace(b",NA\n", b",1\n", 1)
+    with pytest.raises(DataError, match="has the target column 'Price'; a test file has no target"):
+        read_tables(with_target, load_tiny())
+
+
+def test_a_first_column_may_lack_its_name(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    """As pandas writes the numbers of rows."""
+    files = dict(tiny_files)
+    for name in ("train.csv", "test.csv"):
+        head, *rows = files[name].splitlines()
+        files[name] = b"\n".join([b"," + head, *(b"%d,%s" % (number, row) for number, row in enumerate(rows))])
+    assert list(read_tables(files, load_tiny()).train.columns) == ["Unnamed: 0", "Area", "Rooms", "Street", "Pool"]
+    files["sample_submission.csv"] = files["sample_submission.csv"].replace(b"Id", b"", 1)
+    with pytest.raises(DataError, match=r"sample_submission\.csv: columns without a name in the header: number 1"):
+        read_tables(files, load_tiny())
+
+
+def test_sample_ids_that_are_written_otherwise_are_told(tiny_files: Files, load_tiny: LoadTiny) -> None:
+    head, *rows = tiny_files["sample_submission.csv"].splitlines()
+    tiny_files["sample_submission.csv"] = b"\n".join([head, *(row.replace(b",", b".0,", 1) for row in rows)])
+    with pytest.raises(DataError, match=r"They are the same numbers: write them as in test\.csv, 101\."):
+        read_tables(tiny_files, load_tiny())
+
+
 def test_text_is_normalised_only_where_asked(tiny_files: Files, load_tiny: LoadTiny) -> None:
     """The label for "none of it" stays as it is, for ordinals name it; a cell of blanks becomes a gap."""
     files = {name: data.replace(b"Pave", b"  PAVE \t road ", 1) for name, data in tiny_files.items()}

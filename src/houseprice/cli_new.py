@@ -48,5 +48,7 @@ def new(
     rows.append(("folds", f"{scheme}, {found.k} × {found.repeats}", why))
     if found.sentences:
         rows.append(("text", ", ".join(found.sentences), "sentences: their words are hashed"))
+    if found.codes:
+        rows.append(("category", ", ".join(found.codes), "called so: numbers that name something, and don't measure"))
     print_table(f"{path}: guessed from the files", ["key", "value", "why"], rows)
     print_notes([f"Change there what is wrong. Next: make submit COMPETITION={name}, or houseprice submit -c {name}"])

@@ -58,9 +58,12 @@ class Ingest(Table):
     """Columns that are not looked at, for example those that one of the files lacks."""
     exclude_ids: tuple[str, ...] = ()
     """Training rows that can't be used at all (no valid target): neither fitted nor validated."""
+    skip_without_target: bool = False
+    """Whether training rows without a target are left out; else they are an error."""
     numbered: tuple[Literal["train.csv", "test.csv"], ...] = ()
-    """Files without the id column: their rows are numbered from 1. Those of ``test.csv`` have the ids of the sample
-    submission, if that has as many rows: in its order, or in their own where they count the rows."""
+    """Files without the id column, or with many rows of one id: their rows are numbered from 1. Those of ``test.csv``
+    have the ids of the sample submission, if that has as many rows: in its order, or in their own where they count
+    the rows."""
     sample_target: str | None = None
     """What the sample submission calls the target, where that is another name."""
     keep_id: bool = False

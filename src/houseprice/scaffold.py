@@ -3,6 +3,7 @@
 import io
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,14 +118,17 @@ def _look(data: bytes, path: Path, columns: list[str] | None = None) -> "pd.Data
 
     check_text(data, str(path))
     try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            dtype="str",
-            keep_default_na=False,
-            nrows=None if columns else _LOOKED_AT,
-            usecols=columns,
-            encoding="utf-8-sig",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of lines that are too long: refused when read
+            frame = pd.read_csv(
+                io.BytesIO(data),
+                dtype="str",
+                keep_default_na=False,
+                nrows=None if columns else _LOOKED_AT,
+                usecols=columns,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: not read as CSV: {error}. Mend the file.") from error
     if columns is None and frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):
@@ -161,6 +165,8 @@ def _ingest(found: "Guess") -> str:
         keys += f"numbered = [{_listed(found.numbered)}]  # without an id: rows are numbered\n"
     if found.sample_target:
         keys += f"sample_target = {_quoted(found.sample_target)}  # what the sample submission calls the target\n"
+    if found.skip_without_target:
+        keys += "skip_without_target = true  # some training rows have none\n"
     if found.keep_id:
         keys += "keep_id = true  # ids are dates: a feature, too\n"
     return f"[ingest]\n{keys}\n" if keys else ""
@@ -172,6 +178,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def _no_features(found: "Guess") -> str:
     return f"drop = [{_listed(found.no_features)}]  # rows to predict have other values\n" if found.no_features else ""
+
+
+def _category(found: "Guess") -> str:
+    return f"category = [{_listed(found.codes)}]  # numbers that name something\n" if found.codes else ""
 
 
 def _text(found: "Guess") -> str:
@@ -213,7 +223,7 @@ seed = 1
 log1p_skew = 1.0
 clip = 4.0
 missing_indicators = true
-{_no_features(found)}{_text(found)}
+{_no_features(found)}{_category(found)}{_text(found)}
 {linear}
 
 [experiments.mlp]

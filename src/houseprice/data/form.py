@@ -16,9 +16,16 @@ def sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
     if len(absent) or len(surplus):
         raise DataError(
             f"{SAMPLE}: its ids are not those of test.csv: {len(absent)} lacking ({listing(absent)}), "
-            f"{len(surplus)} unknown ({listing(surplus)}). Take the sample submission that belongs to this test.csv."
+            f"{len(surplus)} unknown ({listing(surplus)}). {_way_to_ids(absent, surplus)}"
         )
     return sample.index
+
+
+def _way_to_ids(absent: pd.Index, surplus: pd.Index) -> str:
+    numbers = [set(pd.to_numeric(ids.to_series(), errors="coerce")) for ids in (absent, surplus)]
+    if len(absent) and numbers[0] == numbers[1]:
+        return f"They are the same numbers: write them as in test.csv, {absent[0]}."
+    return "Take the sample submission that belongs to this test.csv."
 
 
 def ids_in_order(ids: pd.Index) -> pd.Index:

@@ -11,18 +11,24 @@ from pydantic import ValidationError
 from houseprice.config import Folds, Ingest
 from houseprice.data.folds import make_split
 from houseprice.data.seams import CALLED_ID, Seam, Whole, find_seam, is_date
+from houseprice.data.written import guess_written, read_written
 from houseprice.errors import ConfigError, listing, nearest
-from houseprice.tasks import METRICS_OF, Task, is_import_path
+from houseprice.tasks import METRICS_OF, Task, class_places, is_import_path
 
 MANY_VALUES = 20
 """Whole numbers with more distinct values than this are taken to measure, not to name classes."""
 SKEWED = 1.0
 _RARE_TOO = 5
 """Folds of more classes than two, however rare one is: for a handful of rows all others would be learnt from half."""
+_ON_PURPOSE = 0.5
+"""The share of the training rows that have another one's id, from which on that is no mistake."""
 _IN_TIME = 5
 """Folds in time: with more, the first blocks are too small to learn from."""
 _SENTENCE = 8
 """Words that most cells of a column have, which is no name or address then, but text to be read."""
+_MOST_KNOWN = 0.5
+"""The share of the test rows, at least, whose codes training rows have, too."""
+_CALLED_CODE = re.compile(r"(?:^|[^A-Za-z])(?i:id|nbr|code)$|[a-z](?:Id|ID|Code)$")
 _CALLED_TARGET = re.compile(r"(?i)^(target|label|class|y|outcome|response)$")
 
 
@@ -42,12 +48,14 @@ class Guess:
         Rows of the training file that were looked at.
     dropped
         Columns that the test file lacks, beside the target.
-    numbered, sample_target, keep_id
+    numbered, sample_target, keep_id, skip_without_target
         See `houseprice.config.Ingest`.
     no_features
         Columns that the test file has, and that tell nothing of its rows.
     sentences
         Columns of free text whose words may tell something.
+    codes
+        Columns of whole numbers that name something, of shops or items.
     reasons
         Why, by key.
     """
@@ -65,8 +73,10 @@ class Guess:
     numbered: tuple[str, ...] = ()
     sample_target: str | None = None
     keep_id: bool = False
+    skip_without_target: bool = False
     no_features: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -99,12 +109,17 @@ def guess(
     id_column = told.get("id") or _id(train, test, sample, target, reasons)
     numbered = _numbered(id_column, train, test, sample)
     if numbered and "id" in reasons:
-        reasons["id"] += f"; not in {' and '.join(numbered)}, whose rows are numbered"
+        how = "twice and more" if id_column in train else "not"
+        reasons["id"] += f"; {how} in {' and '.join(numbered)}, whose rows are numbered"
     if id_column == target:
         raise ConfigError(f"--id and --target name the same column, {id_column!r}")
-    known = train[target][~train[target].isin(Ingest().missing)]
+    n_rows, train = len(train), train[~train[target].isin(Ingest().missing)]
+    known = train[target]
     if known.empty:
         raise ConfigError(f"--target: column {target!r} has no value in the training file. Name another.")
+    if n_rows > len(known):
+        reasons["target"] = f"{reasons.get('target', 'told')}; {n_rows - len(known)} rows have none and are left out"
+    _check_plain(known)
     names = None if sample is None else [column for column in sample.columns if column != id_column]
     task = _told_task(told.get("task")) or _task_of(told.get("metric"), reasons) or _task(known, names, reasons)
     sample_target = _sample_target(target, names, train, reasons)
@@ -112,13 +127,13 @@ def guess(
     values = sample[asked] if sample is not None and names == [asked] else None
     metric = _told_metric(told.get("metric"), task) or _metric(known, task, values, names, reasons)
     shared = [column for column in train.columns if column in test.columns and column != target]
-    cells = train.set_index(id_column, drop=False) if id_column in train else train
+    cells = train.set_index(id_column, drop=False) if id_column in train and not numbered else train
     seam = find_seam(train, test, shared, Ingest().missing, whole or (lambda column: (train[column], test[column])))
     folds = _folds(cells, seam, cells[target], task, told, reasons)
     of_groups = "grouped" in folds.scheme and len(shared) > 2 and folds.by != id_column
     no_features = tuple(column for column in shared if of_groups and column == folds.by)
-    texts = [column for column in shared if column not in (id_column, *no_features)]
-    lacked = [column for column in train.columns if column not in test.columns]
+    others = [column for column in shared if column not in (id_column, folds.by)]
+    lacked = [column for column in train.columns if column not in test.columns or (numbered and column == id_column)]
     return Guess(
         id_column,
         target,
@@ -133,10 +148,20 @@ def guess(
         numbered=numbered,
         sample_target=sample_target,
         keep_id=id_column in shared and is_date(train[id_column]),
+        skip_without_target=n_rows > len(known),
         no_features=no_features,
-        sentences=tuple(column for column in texts if _has_sentences(train[column])),
+        sentences=tuple(column for column in others if _has_sentences(train[column])),
+        codes=tuple(column for column in others if _is_code(train[column], test[column])),
         reasons=reasons,
     )
+
+
+def _is_code(train: pd.Series, test: pd.Series) -> bool:
+    """Whether a column is called as the numbers of shops or items are, and both files have the same ones."""
+    if not _CALLED_CODE.search(str(train.name)) or train.nunique() > len(train) / 2:
+        return False
+    known = train[~train.isin(Ingest().missing)]
+    return bool(known.str.fullmatch(r"\d+").all()) and bool(test.isin(known.unique()).mean() >= _MOST_KNOWN)
 
 
 def _has_sentences(cells: pd.Series) -> bool:
@@ -151,14 +176,21 @@ def _check_there(column: str, option: str, frame: pd.DataFrame, what: str) -> No
 
 
 def _target(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None, reasons: dict[str, str]) -> str:
-    found = [column for column in train.columns if column not in test.columns]
+    found, lacks = [column for column in train.columns if column not in test.columns], "that the test file lacks"
+    if not found:
+        found, lacks = [column for column in train.columns if _is_empty(test[column])], "that is empty in the test file"
+        found = [column for column in found if not _is_empty(train[column])]
     if sample is not None:
         asked = [column for column in sample.columns if column in found]
         if len(asked) == 1:
             reasons["target"] = "the sample submission asks for it"
             return str(asked[0])
+        classed = [column for column in found if class_places(list(sample.columns[1:]), _labels(train[column]))]
+        if len(classed) == 1:
+            reasons["target"] = "the sample submission has a column for each of its classes"
+            return str(classed[0])
     if len(found) == 1:
-        reasons["target"] = "the one column that the test file lacks"
+        reasons["target"] = f"the one column {lacks}"
         return str(found[0])
     called = [column for column in found if _CALLED_TARGET.search(column)]
     if len(called) == 1:
@@ -170,6 +202,26 @@ def _target(train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None
             "target, --target COLUMN, and delete it from the test file if its values are known there"
         )
     raise ConfigError(f"the test file lacks several columns: {listing(found)}. Name the target: --target COLUMN")
+
+
+def _labels(cells: pd.Series) -> list[str]:
+    return list(cells[~cells.isin(Ingest().missing)].unique())
+
+
+def _is_empty(cells: pd.Series) -> bool:
+    return bool(cells.isin(Ingest().missing).all())
+
+
+def _check_plain(known: pd.Series) -> None:
+    """Refuse a target of numbers that are written otherwise than plainly: predictions are written plainly."""
+    written = guess_written(known)
+    if written is None or written.manner == "plain":
+        return
+    number = read_written(known[:1], written).iloc[0]
+    raise ConfigError(
+        f"--target: column {known.name!r} holds numbers that are not written plainly, such as {known.iloc[0]!r}. Write "
+        f"them as {number:.6g}, without marks and units, in the training file"
+    )
 
 
 def _id(
@@ -209,7 +261,10 @@ def _names_rows(sample: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -
 def _numbered(id_column: str, train: pd.DataFrame, test: pd.DataFrame, sample: pd.DataFrame | None) -> tuple[str, ...]:
     """The files that lack the id, and may: the training file, and with it the test file if the sample has the id."""
     if id_column in test:
-        return () if id_column in train else ("train.csv",)
+        groups_rows = id_column in train and train[id_column].duplicated(keep=False).mean() >= _ON_PURPOSE
+        if id_column not in train or (groups_rows and test[id_column].is_unique and not is_date(train[id_column])):
+            return ("train.csv",)
+        return ()
     if id_column not in train and sample is not None and id_column in sample and len(sample) == len(test):
         return ("train.csv", "test.csv")
     for frame, what in ((train, "the training file"), (test, "the test file")):
@@ -290,13 +345,20 @@ def _metric(
     if names is not None and len(names) > 1:
         reasons["metric"] = "the sample submission has a column for each class: probabilities"
         return "log_loss"
-    if values is not None and task == "binary" and not values.isin(known.unique()).all():
+    if values is not None and task == "binary" and not _are_among(values, known):
         reasons["metric"] = "the sample submission has numbers that are no classes: probabilities"
         return "auc"
     reasons["metric"] = "the sample submission has classes" if values is not None else "the usual one for classes"
     if task == "binary":
         reasons["metric"] += "; if probabilities are scored: --metric auc"
     return "accuracy"
+
+
+def _are_among(values: pd.Series, known: pd.Series) -> bool:
+    """Whether all cells are labels, or the same numbers as labels: 0 is 0.0."""
+    numbers, labels = (pd.to_numeric(cells, errors="coerce") for cells in (values, known))
+    are_numbers = bool(numbers.notna().all() and labels.notna().all())
+    return bool(numbers.isin(labels).all() if are_numbers else values.isin(known.unique()).all())
 
 
 def _folds(

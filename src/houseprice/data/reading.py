@@ -17,6 +17,8 @@ from houseprice.errors import DataError, listing, nearest
 Say = Callable[[str], None]
 Cells = NDArray[Any]
 
+NAMELESS = "Unnamed: 0"
+"""What pandas calls a first column without a name."""
 _BOM = b"\xef\xbb\xbf"
 _HEAD_ROWS = 1000
 _CHUNK_CELLS = 5_000_000
@@ -109,13 +111,17 @@ class CsvFile:
         return {name: np.concatenate(parts.pop(name)) for name in columns}
 
 
-def open_csv(data: bytes, name: str, id_column: str | None, say: Say = lambda text: None) -> CsvFile:
+def open_csv(
+    data: bytes, name: str, id_column: str | None, say: Say = lambda text: None, has_names: bool = False
+) -> CsvFile:
     """Check the bytes and the header of a file; ``say`` is told of the progress, block by block.
 
     Parameters
     ----------
     id_column
         That the file must have; None if it need have none.
+    has_names
+        Whether the first column must have a name, too. Else it gets pandas' own for the row numbers that it writes.
 
     Raises
     ------
@@ -125,6 +131,8 @@ def open_csv(data: bytes, name: str, id_column: str | None, say: Say = lambda te
     check_text(data, name)
     rows = _rows(data, name)
     header = next(rows, [])
+    if len(header) > 1 and not header[0] and not has_names:
+        header = [NAMELESS, *header[1:]]
     _check_header(header, name, id_column)
     head = list(islice(rows, _HEAD_ROWS))
     if not head:
@@ -168,9 +176,11 @@ def _rows(data: bytes, name: str) -> Iterator[list[str]]:
         for row in reader:
             header = header or row
             if row and len(row) != len(header):
+                way_out = "Quote cells that hold commas; complete or delete the line."
+                if len(row) == len(header) + 1 and not row[-1]:
+                    way_out = "It ends with a comma: delete that, in all lines."
                 raise DataError(
-                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. "
-                    "Quote cells that hold commas; complete or delete the line."
+                    f"{name}: line {line} has {len(row)} cells where the header has {len(header)}. {way_out}"
                 )
             elif row:
                 yield row
@@ -182,7 +192,9 @@ def _rows(data: bytes, name: str) -> Iterator[list[str]]:
 
 def _check_header(header: list[str], name: str, id_column: str | None) -> None:
     if nameless := [number for number, column in enumerate(header, 1) if not column.strip()]:
-        raise DataError(f"{name}: columns without a name in the header: number {listing(nameless)}. Name them.")
+        raise DataError(
+            f"{name}: columns without a name in the header: number {listing(nameless)}. Name them, or delete them."
+        )
     if repeated := sorted({column for column in header if header.count(column) > 1}):
         raise DataError(f"{name}: the header names columns twice: {listing(repeated)}. Rename or delete one of each.")
     if id_column is not None and id_column not in header:

@@ -14,13 +14,10 @@ from houseprice.data.dates import date_parts, days_between, guess_format, read_d
 from houseprice.data.expressions import derive
 from houseprice.data.patterns import extract
 from houseprice.data.tables import Tables
+from houseprice.data.written import FEW_ROWS, HOURS, MOSTLY, Written, guess_written, read_written
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.preparation import Features
 
-FEW_ROWS = 20
-"""With fewer rows than this, that all cells are distinct says nothing."""
-MOSTLY = 0.95
-"""The share of the cells that makes a column one of numbers, or of names that occur once."""
 LONG_CELL = 25
 """Mean number of characters from which on cells are free text, if most of them are distinct."""
 _CALLED_ID = re.compile(r"(?:^|[^A-Za-z])(?i:id|uid|uuid|guid)$|[a-z](?:Id|ID)$")
@@ -33,7 +30,7 @@ class Roles:
     Attributes
     ----------
     numbers
-        Columns of text, nearly all of whose cells are numbers; the rest are gaps.
+        Columns of text, nearly all of whose cells are numbers that are written alike; the rest are gaps.
     dates
         Columns of dates with their forms (`houseprice.data.dates.FORMATS`), told ones among them.
     dropped
@@ -42,7 +39,7 @@ class Roles:
         What was guessed, and how to say otherwise, one sentence each.
     """
 
-    numbers: tuple[str, ...] = ()
+    numbers: tuple[Written, ...] = ()
     dates: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -54,6 +51,7 @@ NOTHING_GUESSED = Roles()
 def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
     """Look at the columns of the training file that neither recipe nor ``[ingest].none_columns`` names.
 
+    Text is a number if nearly all cells are, written alike (`houseprice.data.written`), as ``$1,234`` and ``12%`` are.
     A number of which every row has another one is dropped if it is called an id or merely counts the rows of both
     files; a text that is another one in nearly every row is dropped as free text or as an id. Booleans in words
     (``True``, ``yes``, ``t``) stay categories of two labels. Of the target nothing is looked at.
@@ -63,7 +61,7 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
     ConfigError
         If a column that is told to be a date has no form that is known.
     """
-    numbers: list[str] = []
+    numbers: list[Written] = []
     dates = [(name, _told_format(tables.train, name, recipe)) for name in recipe.date]
     dropped: dict[str, str] = {}
     notices: list[str] = []
@@ -71,10 +69,11 @@ def guess_roles(tables: Tables, recipe: Features, ingest: Ingest) -> Roles:
         train, test = tables.train[name], tables.test[name]
         if is_numeric_dtype(train):
             reason = _why_number_is_id(train, test)
-        elif _is_mostly_numbers(train):
-            numbers.append(name)
-            notices += [*_stray_notices(train, "train.csv"), *_stray_notices(test, "test.csv")]
-            continue
+        elif written := guess_written(train):
+            reason = _why_number_is_id(read_written(train, written), read_written(test, written))
+            if not reason:
+                numbers.append(written)
+                notices += [*_written_notices(train, written), *_stray_notices(test, written, "test.csv")]
         elif form := guess_format(train):
             dates.append((name, form))
             notices += _date_notices(train, test, form)
@@ -146,21 +145,20 @@ def _are_distinct_integers(values: pd.Series) -> bool:
     return bool(all((rows % 1 == 0).all() for rows in (values[:FEW_ROWS], values)) and values.is_unique)
 
 
-def _is_mostly_numbers(values: pd.Series) -> bool:
-    """Whether nearly all cells of a text are numbers, and so many that they can't be codes of a few kinds."""
-    known = values.dropna()
-    if len(known) < FEW_ROWS or pd.to_numeric(known[:FEW_ROWS], errors="coerce").isna().all():
-        return False
-    numbers = _finite(known).dropna()
-    return len(numbers) >= MOSTLY * len(known) and numbers.nunique() > FEW_ROWS
+def _written_notices(train: pd.Series, written: Written) -> list[str]:
+    """How a column's numbers are written, unless plainly, and which cells are none."""
+    strays = _stray_notices(train, written, "train.csv")
+    if written.manner == "plain":
+        return strays
+    numbers = read_written(train, written).dropna()
+    example = f"{train[numbers.index[0]]!r} is {numbers.iloc[0]:.6g}"
+    hours = " hours" if written.manner in HOURS else ""
+    notice = f"train.csv: column {train.name!r} is read as numbers: {example}{hours}. If not, name it under category"
+    return [notice, *strays]
 
 
-def _finite(values: pd.Series) -> pd.Series:
-    return pd.to_numeric(values, errors="coerce").astype(np.float64).replace([np.inf, -np.inf], np.nan)
-
-
-def _stray_notices(values: pd.Series, name: str) -> list[str]:
-    stray = values[_finite(values).isna() & values.notna()]
+def _stray_notices(values: pd.Series, written: Written, name: str) -> list[str]:
+    stray = values[read_written(values, written).isna() & values.notna()]
     if not len(stray):
         return []
     return [
@@ -181,7 +179,7 @@ def new_rows_notices(frame: pd.DataFrame, recipe: Features, roles: Roles, name: 
         Their file's, for messages.
     """
     guessed = [(column, form) for column, form in roles.dates if column not in recipe.date]
-    notices = [notice for column in roles.numbers for notice in _stray_notices(frame[column], name)]
+    notices = [notice for number in roles.numbers for notice in _stray_notices(frame[number.column], number, name)]
     return notices + [notice for column, form in guessed for notice in _no_date_notices(frame[column], form, name)]
 
 
@@ -244,8 +242,8 @@ def assign_roles(
             frame[column] = frame[column].replace(ingest.none_label, np.nan)
     for column in recipe.number:
         frame[column] = _as_number(frame[column], name)
-    for column in guessed.numbers:
-        frame[column] = _finite(frame[column])
+    for number in guessed.numbers:
+        frame[number.column] = read_written(frame[number.column], number)
     for group in recipe.ordinal:
         for column in group.columns:
             frame[column] = _as_code(frame[column], group.order, name)

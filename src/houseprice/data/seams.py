@@ -12,7 +12,7 @@ from houseprice.data.dates import guess_format, read_dates
 Whole = Callable[[str], tuple[pd.Series, pd.Series]]
 """A column of the training file and of the test file, from end to end."""
 
-CALLED_ID = re.compile(r"(?i)(^|[^a-z])(id|uid|uuid|key|index)$|[a-z](Id|ID)$")
+CALLED_ID = re.compile(r"(?:^|[^A-Za-z])(?i:id|uid|uuid|key|index)$|[a-z](?:Id|ID)$")
 _LATER = 0.9
 """The share of the test rows behind the last training row that makes a cut in time."""
 _REPEATED = 0.5

@@ -13,12 +13,12 @@ from houseprice.config import Competition, Ingest
 from houseprice.data.compact import packed, unpacked
 from houseprice.data.form import SAMPLE, ids_in_order, sample_columns, sample_ids
 from houseprice.data.reading import CsvFile, Say, open_csv
+from houseprice.data.target import take_target, with_target, without_target
 from houseprice.errors import ConfigError, DataError, listing, nearest
 from houseprice.metrics import Metric
 from houseprice.pace import Paced
 
 _FRAMES = ("train", "test", "by")
-LARGEST_TARGET = 1e150  # squares of larger ones are infinite, and with them spreads, errors and scores
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,8 @@ def read_tables(files: Mapping[str, bytes], competition: Competition, say: Say =
     say = Paced(say)
     train, test, sample = _read_all(files, competition, say)
     train = _without_excluded(train, competition)
-    target, classes = _take_target(train, competition, notices)
-    if competition.target in test:
-        raise DataError(
-            f"test.csv: has the target column {competition.target!r}; a test file has no target. "
-            "Delete the column, or check that train.csv and test.csv are not mixed up."
-        )
+    train, test = with_target(train, competition, notices), without_target(test, competition, notices)
+    target, classes = take_target(train, competition, notices)
     if len(train) < 2:
         raise DataError(f"train.csv: {len(train)} training row; cross-validation needs at least 2. Add rows.")
     train, test = _without_dropped(train, test, competition)
@@ -123,7 +119,10 @@ def _read_all(
     told = {competition.target, *competition.ingest.none_columns, *competition.ingest.normalize_text}
     told |= {folds.by for folds in competition.folds.values() if folds.by is not None}
     numbers = (train_file.likely_numbers & test_file.likely_numbers) - told
-    train, test = (read_frame(file, competition, numbers, say) for file in (train_file, test_file))
+    train, test = (
+        read_frame(file, competition, numbers, say, is_numbered=file.name in competition.ingest.numbered)
+        for file in (train_file, test_file)
+    )
     shared = train.columns.intersection(test.columns)
     for file, frame, other in ((train_file, train, test), (test_file, test, train)):
         wrong = [column for column in shared if is_numeric_dtype(frame[column]) and _has_strays(other[column])]
@@ -131,7 +130,8 @@ def _read_all(
             frame[column] = _with_gaps(_text(cells, frame.index, column), competition.ingest)
     sample = None
     if SAMPLE in files:
-        sample = read_frame(open_csv(files[SAMPLE], SAMPLE, competition.id, say), competition, (), say)
+        sample_file = open_csv(files[SAMPLE], SAMPLE, competition.id, say, has_names=True)
+        sample = read_frame(sample_file, competition, (), say)
         if competition.id not in test_file.header and len(sample) == len(test):
             test.index = ids_in_order(sample.index)
     return with_id(train, competition), with_id(test, competition), sample
@@ -154,8 +154,12 @@ def _numbers_of_rows(cells: Mapping[str, NDArray[Any]]) -> list[str]:
     return [str(row) for row in range(1, len(next(iter(cells.values()))) + 1)]
 
 
-def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str], say: Say) -> pd.DataFrame:
+def read_frame(
+    file: CsvFile, competition: Competition, numbers: Collection[str], say: Say, is_numbered: bool = False
+) -> pd.DataFrame:
     """One file, indexed by id, gaps as the competition file says: text, or float64 where it may and can be.
+
+    Where rows are numbered, and many have one id, that column is one of the others: it may group rows.
 
     Raises
     ------
@@ -163,7 +167,8 @@ def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str]
         If a row has no id, or another row's.
     """
     cells = file.read(set(numbers) - {competition.id}, competition.ingest.missing, say)
-    found = cells.pop(competition.id) if competition.id in cells else _numbers_of_rows(cells)
+    has_ids = competition.id in cells and not (is_numbered and pd.Series(cells[competition.id]).duplicated().any())
+    found = cells.pop(competition.id) if has_ids else _numbers_of_rows(cells)
     ids = pd.Series(found, dtype="str")
     if blank := [row for row, cell in enumerate(ids, 1) if not cell.strip()]:
         raise DataError(
@@ -172,7 +177,8 @@ def read_frame(file: CsvFile, competition: Competition, numbers: Collection[str]
     if ids.duplicated().any():
         raise DataError(
             f"{file.name}: column {competition.id!r}: ids occur more than once: "
-            f"{listing(ids[ids.duplicated()].unique())}. Keep one row for each id."
+            f"{listing(ids[ids.duplicated()].unique())}. Keep one row for each id; of a training file that has many "
+            'rows of one on purpose, [ingest].numbered = ["train.csv"] numbers the rows.'
         )
     index = pd.Index(ids, name=competition.id)
     columns = {}
@@ -209,78 +215,6 @@ def _with_gaps(values: pd.Series, rules: Ingest) -> pd.Series:
     return values.mask(values.isin(rules.missing) & ~none).mask(none, rules.none_label)
 
 
-def _take_target(
-    train: pd.DataFrame, competition: Competition, notices: list[str]
-) -> tuple[pd.Series, tuple[str, ...]]:
-    """Remove the target from ``train`` and check it; beside it what its codes mean, of numbers nothing."""
-    name = competition.target
-    if name not in train:
-        raise DataError(f"train.csv: no target column {name!r}; {nearest(name, list(train.columns))}")
-    raw = train.pop(name)
-    if competition.task == "regression":
-        return _as_numbers(raw, competition), ()
-    classes = _classes(raw, competition)
-    codes = pd.Series(pd.Index(classes, dtype="str").get_indexer(raw), index=raw.index, name=name).astype(np.float64)
-    k = max(folds.k for folds in competition.folds.values())
-    counts = np.bincount(codes.to_numpy(np.int64))
-    if few := [f"{label!r} ({count})" for label, count in zip(classes, counts.tolist(), strict=True) if count < k]:
-        notices.append(
-            f"train.csv: column {name!r}: classes with fewer rows than the {k} folds, so that some folds validate none "
-            f"of them, and where there is but one it is predicted by members that have seen none: {listing(few)}"
-        )
-    return codes, classes
-
-
-def _as_numbers(raw: pd.Series, competition: Competition) -> pd.Series:
-    target = pd.to_numeric(raw, errors="coerce").astype(np.float64)
-    metric = competition.scoring
-    good = metric.allows(target.to_numpy())
-    if not good.all():
-        bounded = " > 0" if metric.needs_positive else f" {metric.rule}" if metric.rule != "finite" else ""
-        rule = f"finite numbers{bounded}{', and not 0' if metric.name == 'mape' else ''}"
-        raise DataError(
-            f"train.csv: column {raw.name!r}: {int((~good).sum())} of {len(raw)} targets are not {rule}, which metric "
-            f"{competition.metric} needs (ids {listing(raw.index[~good])}: {listing(raw[~good])}). "
-            "Correct the rows, or exclude them under [ingest].exclude_ids"
-            + ('; or, if these are classes, set task = "binary" or "multiclass".' if target.isna().all() else ".")
-        )
-    if (huge := target.abs() > LARGEST_TARGET).any():
-        raise DataError(
-            f"train.csv: column {raw.name!r}: {int(huge.sum())} of {len(raw)} targets are beyond {LARGEST_TARGET:g}, "
-            f"too large to be squared (ids {listing(raw.index[huge])}: {listing(raw[huge])}). "
-            "Rescale the target, or exclude the rows under [ingest].exclude_ids."
-        )
-    return target
-
-
-def _classes(raw: pd.Series, competition: Competition) -> tuple[str, ...]:
-    """The labels of a target in the order of their codes: sorted, as numbers if all are, the positive one last."""
-    where = f"train.csv: column {raw.name!r}"
-    if (absent := raw.isna()).any():
-        raise DataError(
-            f"{where}: {int(absent.sum())} of {len(raw)} rows have no class (ids {listing(raw.index[absent])}). "
-            "Fill them in, exclude them under [ingest].exclude_ids, or take the label out of [ingest].missing."
-        )
-    labels = sorted(raw.unique())
-    numbers = pd.to_numeric(pd.Series(labels), errors="coerce")
-    if numbers.notna().all():
-        labels = [labels[place] for place in np.argsort(numbers, kind="stable")]
-    shown = f"{len(labels)} classes: {listing(labels)}"
-    if len(labels) < 2:
-        raise DataError(f"{where}: one class in all {len(raw)} rows, {labels[0]!r}; nothing can be learnt. Add rows.")
-    if competition.task == "binary" and len(labels) > 2:
-        raise DataError(f'{where}: {shown}; task binary has 2. Correct the rows, or set task = "multiclass".')
-    if competition.task == "multiclass" and len(labels) == 2:
-        raise DataError(f'{where}: {shown}; set task = "binary".')
-    if len(labels) > len(raw) / 2:
-        raise DataError(f'{where}: {shown} in {len(raw)} rows. If these are numbers, set task = "regression".')
-    if competition.positive is not None:
-        if competition.positive not in labels:
-            raise ConfigError(f"positive: {competition.positive!r} is no class of {raw.name!r}; {shown}")
-        labels.sort(key=lambda label: label == competition.positive)
-    return tuple(labels)
-
-
 def _without_excluded(train: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     excluded = list(competition.ingest.exclude_ids)
     if unknown := [row for row in excluded if row not in train.index]:
@@ -292,7 +226,7 @@ def _fold_columns(train: pd.DataFrame, test: pd.DataFrame, competition: Competit
     """The columns that folds are made by; those that the test file lacks are no features, and leave ``train``."""
     columns = {}
     for name, folds in competition.folds.items():
-        if folds.by == competition.id:
+        if folds.by == competition.id and folds.by not in train:
             columns[folds.by] = train.index.to_series()
         elif folds.by is not None:
             if folds.by not in train:
