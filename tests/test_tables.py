@@ -347,7 +347,7 @@ def test_rows_are_counted_by_a_sample_submission_that_is_sorted_as_text(tiny_fil
 
 
 def test_ids_that_no_file_has_are_not_kept(load_tiny: LoadTiny) -> None:
-    with pytest.raises(ConfigError, match=r"keep_id: train\.csv have no ids to keep"):
+    with pytest.raises(ConfigError, match=r"keep_id: no ids to keep in train\.csv"):
         load_tiny('ingest.numbered=["train.csv"]', "ingest.keep_id=true")
 
 

@@ -77,9 +77,7 @@ class Ingest(Table):
     @model_validator(mode="after")
     def _ids_that_are_kept_are_there(self) -> "Ingest":
         if self.keep_id and self.numbered:
-            raise ValueError(
-                f"keep_id: {' and '.join(self.numbered)} have no ids to keep; numbers of rows tell nothing"
-            )
+            raise ValueError(f"keep_id: no ids to keep in {' and '.join(self.numbered)}; numbers of rows tell nothing")
         return self
 
     @field_validator("mirror")
