@@ -478,10 +478,11 @@ def test_a_column_of_any_name_is_named_in_the_file(tmp_path: Path) -> None:
     assert competition.features["default"].drop == (column,)
 
 
-def test_networks_are_shaped_by_the_number_of_rows() -> None:
+def test_networks_and_trees_are_shaped_by_the_number_of_rows() -> None:
     shapes = [shape_of(rows) for rows in (10, 1_000, 10_000, 100_000, 1_000_000)]
     assert [shape["epochs"] for shape in shapes] == [40, 40, 30, 15, 5]
     assert [shape["batch_size"] for shape in shapes] == [64, 64, 64, 256, 1024]
+    assert [shape["leaves"] for shape in shapes] == [15, 15, 31, 31, 31]
 
 
 # the command -------------------------------------------------------------------------------------------------

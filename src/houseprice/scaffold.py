@@ -243,7 +243,7 @@ batch_size = {shape["batch_size"]}
 [experiments.boosting]
 kind = "sklearn"
 estimator = "{boosting}"
-params = {{ {rounds}, max_leaf_nodes = 15, min_samples_leaf = 10, random_state = 0 }}
+params = {{ {rounds}, max_leaf_nodes = {shape["leaves"]}, min_samples_leaf = 10, random_state = 0 }}
 
 [ensembles.blend]  # weights learnt out of fold: of three kinds of models one may be far behind the others
 method = "nnls"

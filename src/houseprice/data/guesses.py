@@ -426,7 +426,8 @@ def _with_fewer(recipe: Folds, target: pd.Series, by: pd.Series, of_classes: boo
 
 
 def shape_of(n_train: int) -> dict[str, int]:
-    """Epochs, batch size and seeds of a network, and boosting rounds, that fit a number of rows."""
+    """Epochs, batch size and seeds of a network, and the leaves of boosted trees, that fit a number of rows."""
     steps = np.interp(np.log10(max(n_train, 1)), [3, 4, 5, 6], [40, 30, 15, 5])
     batch = 64 if n_train <= 20_000 else 256 if n_train <= 200_000 else 1024
-    return {"epochs": int(steps), "batch_size": batch, "seeds": 2 if n_train <= 5000 else 1}
+    few = n_train <= 5000
+    return {"epochs": int(steps), "batch_size": batch, "seeds": 2 if few else 1, "leaves": 15 if few else 31}
