@@ -11,7 +11,13 @@ SAMPLE = "sample_submission.csv"
 
 
 def sample_ids(sample: pd.DataFrame, test_ids: pd.Index) -> pd.Index:
-    """The ids of the sample submission, which must be those of the test file."""
+    """The ids of the sample submission, [n_test], in its order.
+
+    Raises
+    ------
+    DataError
+        If they are not those of the test file, naming those that lack and those that are unknown.
+    """
     absent, surplus = test_ids.difference(sample.index), sample.index.difference(test_ids)
     if len(absent) or len(surplus):
         raise DataError(
@@ -42,7 +48,14 @@ def ids_in_order(ids: pd.Index) -> pd.Index:
 
 
 def sample_columns(sample: pd.DataFrame | None, classes: tuple[str, ...], competition: Competition) -> tuple[str, ...]:
-    """What a submission has beside the id: the target, or a column a class."""
+    """What a submission has beside the id: the target, or a column a class (`houseprice.tasks.class_places`).
+
+    Raises
+    ------
+    DataError
+        If the sample has other columns than the target or the classes ask for, or without one their names can't head
+        a file.
+    """
     of_probabilities = competition.task == "multiclass" and competition.scoring.reads == "probability"
     target = competition.ingest.sample_target or competition.target
     if sample is None:

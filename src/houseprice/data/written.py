@@ -71,7 +71,10 @@ def guess_written(values: pd.Series) -> Written | None:
 
 
 def read_written(values: pd.Series, written: Written) -> pd.Series:
-    """Text as numbers, float64 with NaN for what is none, or is infinite."""
+    """Text [n_rows] as numbers, float64 [n_rows] with NaN for what is none, is infinite, or has another unit.
+
+    Numbers are in the column's own unit, those of the manners `HOURS` in hours.
+    """
     if written.manner == "plain":
         numbers = pd.to_numeric(values, errors="coerce")
     elif written.manner in HOURS:
